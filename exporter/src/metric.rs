@@ -4,12 +4,14 @@
 //! check and the alert check are derived from [`all`]. Prometheus names are node_exporter's where it has one;
 //! OpenTelemetry names follow the semantic conventions 1.44.
 
+pub mod anomaly;
 pub mod cpu;
 pub mod disk;
 pub mod filesystem;
 pub mod memory;
 pub mod network;
 pub mod own;
+pub mod syscall;
 pub mod system;
 
 /// What a family is in Prometheus' terms. `Untyped` is stored without a type, as node_exporter does for
@@ -179,7 +181,7 @@ pub(crate) use families;
 
 /// Every family, area by area.
 pub fn all() -> impl Iterator<Item = &'static Family> {
-    [cpu::ALL, memory::ALL, disk::ALL, filesystem::ALL, network::ALL, system::ALL, own::ALL]
+    [cpu::ALL, memory::ALL, disk::ALL, filesystem::ALL, network::ALL, system::ALL, syscall::ALL, anomaly::ALL, own::ALL]
         .into_iter()
         .flatten()
         .copied()
