@@ -7,3 +7,5 @@ pub mod collect;
 pub mod config;
 pub mod metric;
 pub mod snapshot;
+pub mod supervise;
+pub mod telemetry;
