@@ -4,7 +4,7 @@
 # starter in target/tools/bin that sets its library path. What cannot be had is said in one line; its tests SKIP.
 #
 #   tests/tools/fetch.sh          all parts
-#   tests/tools/fetch.sh PART...  debian, sid, python
+#   tests/tools/fetch.sh PART...  debian, sid, python, cargo
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 mkdir -p target/tools && tools=$(cd target/tools && pwd) || exit 1
@@ -15,6 +15,7 @@ debian='prometheus prometheus-alertmanager prometheus-node-exporter stress-ng bp
 # Go programs of the development branch, which run on any recent libc: Prometheus 3, VictoriaMetrics, compose 2.
 sid='prometheus promtool victoria-metrics docker-compose'
 python='opentelemetry-proto==1.39.1 grpcio==1.76.0'
+cargo='cargo-deny@0.20.2'
 
 say() { echo "fetch: $*" >&2; }
 
@@ -130,14 +131,24 @@ STARTER
         $python >"$tools/python.log" 2>&1 || { say "Python packages are not to be had: $tools/python.log"; missing=1; }
 }
 
-if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-    say "this is no Debian: tests that need other programs take them from PATH or SKIP"
-    exit 0
-fi
+# Without optimisation and its own git: half a minute.
+fetch_cargo() {
+    "${CARGO:-cargo}" install --quiet --debug --locked --no-default-features --root "$tools" --target-dir "$tools/build" \
+        $cargo >"$tools/cargo.log" 2>&1 || { say "$cargo is not to be had: $tools/cargo.log"; missing=1; }
+    rm -rf "$tools/build"
+}
+
+# needs_debian PART: whether PART unpacks Debian's packages, on a system that cannot.
+needs_debian() {
+    case $1 in debian | sid) ;; *) return 1 ;; esac
+    ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null
+}
+
 exec 9>"$tools/lock" && { flock 9 2>/dev/null || true; }
-for part in ${*:-debian sid python}; do
+for part in ${*:-debian sid python cargo}; do
     eval list=\$$part
     done_before "$part" "$list" && continue
+    needs_debian "$part" && { say "this is no Debian: tests take $part's programs from PATH or SKIP"; continue; }
     say "$part: $(echo $list)"
     missing=
     "fetch_$part" || { say "$part cannot be unpacked"; missing=1; }
