@@ -5,6 +5,7 @@
 pub mod bpf;
 pub mod collect;
 pub mod config;
+pub mod expose;
 pub mod metric;
 pub mod snapshot;
 pub mod supervise;
