@@ -116,11 +116,15 @@ impl Snapshot {
     }
 }
 
+/// Most faults of one collection that are told one by one.
+const MAX_FAULTS: usize = 16;
+
 /// Where a collector puts what it found.
 #[derive(Default)]
 pub struct Sink {
     samples: Vec<Samples>,
     faults: Vec<String>,
+    faults_left_out: usize,
     cursor: usize,
 }
 
@@ -136,11 +140,19 @@ impl Sink {
     pub fn histogram(&mut self, family: &'static Family, labels: &[&str], value: Arc<Histogram>) {
         self.push(family, "", labels, Value::Histogram(value));
     }
-    /// Notes an item that failed while the rest of the collector goes on.
+    /// Notes an item that failed while the rest of the collector goes on. The first [`MAX_FAULTS`] are kept, the
+    /// rest counted in one more.
     pub fn fault(&mut self, what: impl Into<String>) {
-        self.faults.push(what.into());
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(what.into());
+        } else {
+            self.faults_left_out += 1;
+        }
     }
-    pub fn finish(self) -> (Vec<Samples>, Vec<String>) {
+    pub fn finish(mut self) -> (Vec<Samples>, Vec<String>) {
+        if self.faults_left_out > 0 {
+            self.faults.push(format!("{} more", self.faults_left_out));
+        }
         (self.samples, self.faults)
     }
 

@@ -4,8 +4,23 @@
 //! clamps against). Parsing is pure and tested on literal text. An item that fails costs that item: the collector
 //! notes a fault and goes on. It never serves, logs or sleeps; what can hang goes through a watched thread.
 
+mod cpu;
+mod cpuinfo;
+mod diskstats;
+mod fields;
+mod filter;
+mod loadavg;
+mod meminfo;
+mod pressure;
+mod procfile;
+mod stat;
+#[cfg(test)]
+mod testing;
+mod udev;
+mod vmstat;
+
 use crate::bpf::Programs;
-use crate::config::{self, Config, Setting};
+use crate::config::{self, Config, Selection, Setting};
 use crate::snapshot::{Outcome, Sink};
 
 /// One source.
@@ -57,4 +72,62 @@ pub struct Row {
 }
 
 /// Every collector, in the order of exposition.
-pub static ALL: &[Row] = &[];
+pub static ALL: &[Row] = &[cpu::ROW, diskstats::ROW, loadavg::ROW, meminfo::ROW, pressure::ROW, stat::ROW, vmstat::ROW];
+
+/// Settings of all collectors.
+pub fn options() -> impl Iterator<Item = &'static Setting> {
+    ALL.iter().flat_map(|row| row.options).copied()
+}
+
+/// The rows that `KANARY_COLLECTORS` selects, in the order of [`ALL`]. What is written last about a collector counts.
+///
+/// # Errors
+/// When it names a collector that does not exist.
+pub fn select(selection: &Selection) -> Result<Vec<&'static Row>, config::Error> {
+    if let Some((_, unknown)) = selection.changes.iter().find(|(_, id)| ALL.iter().all(|row| row.id != id)) {
+        let ids: Vec<&str> = ALL.iter().map(|row| row.id).collect();
+        return Err(config::Error {
+            name: config::COLLECTORS.name.into(),
+            value: selection.to_string(),
+            fault: format!("no collector `{unknown}`"),
+            allowed: format!("{}: {}", config::COLLECTORS.allowed, ids.join(" ")),
+        });
+    }
+    let last = |id: &str| selection.changes.iter().rev().find(|(_, changed)| changed == id).map(|(on, _)| *on);
+    let on = |row: &Row| last(row.id).unwrap_or(selection.from_default && row.default);
+    Ok(ALL.iter().filter(|row| on(row)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(from_default: bool, changes: &[(bool, &str)]) -> Result<Vec<&'static str>, String> {
+        let changes = changes.iter().map(|(on, id)| (*on, id.to_string())).collect();
+        let rows = select(&Selection { from_default, changes }).map_err(|e| e.to_string())?;
+        Ok(rows.iter().map(|row| row.id).collect())
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        assert_eq!(ids(false, &[(true, "stat"), (true, "cpu")]).unwrap(), ["cpu", "stat"]);
+        assert_eq!(ids(false, &[(true, "stat"), (false, "stat")]).unwrap(), [""; 0]);
+        assert!(!ids(true, &[(false, "cpu")]).unwrap().contains(&"cpu"));
+    }
+
+    #[test]
+    fn an_unknown_collector_is_one_line_with_all_that_exist() {
+        let error = ids(true, &[(true, "gpu")]).unwrap_err();
+        assert!(error.starts_with("KANARY_COLLECTORS=default,+gpu: no collector `gpu`; allowed: "), "{error}");
+        assert!(error.contains(" loadavg ") && !error.contains('\n'));
+    }
+
+    #[test]
+    fn ids_and_options_are_unique() {
+        let mut names: Vec<&str> = ALL.iter().map(|row| row.id).chain(options().map(|s| s.name)).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
