@@ -1,0 +1,262 @@
+//! Programs and maps of `bpf/syscalls.bpf.c`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use aya::maps::Map;
+use aya::programs::BtfTracePoint;
+use aya::{Btf, Ebpf, EbpfLoader};
+
+use super::abi::{Control, MASK_NEVER, PerCpu, Shared, StartSet};
+use super::holder::{Claim, refuse_second};
+use super::host::{Facts, own_tgid, refusal};
+use super::mapped::{Mapped, size};
+use super::{Refusal, Status, Verdict};
+use crate::config::{SAMPLED_ONE_IN, SyscallMode};
+
+/// Name, hook and tracepoint of each program. The second one runs in every mode.
+pub const PROGRAMS: [(&str, &str, &str); 2] =
+    [("kanary_sysenter", "tp_btf/sys_enter", "sys_enter"), ("kanary_sysexit", "tp_btf/sys_exit", "sys_exit")];
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/syscalls.bpf.o"));
+
+/// Start places per CPU, and at least so many in all.
+const STARTS_PER_CPU: usize = 4096;
+const STARTS_AT_LEAST: usize = 8192;
+
+/// Memory that the programs write.
+pub struct Maps {
+    pub control: Mapped<Control>,
+    pub starts: Mapped<StartSet>,
+    /// One element for each CPU there was at load, by its number.
+    pub cpus: Mapped<PerCpu>,
+}
+
+impl Maps {
+    /// Maps without programs behind them: nothing is counted.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn detached(cpus: usize) -> std::io::Result<Self> {
+        Ok(Maps {
+            control: Mapped::anonymous(1)?,
+            starts: Mapped::anonymous(start_sets(cpus, usize::MAX))?,
+            cpus: Mapped::anonymous(cpus)?,
+        })
+    }
+
+    /// Share of the calls of row `nr` that are timed.
+    pub fn sampling_ratio(&self, nr: usize) -> f64 {
+        match self.control[0].masks[nr].load(Relaxed) {
+            MASK_NEVER => 0.0,
+            mask => 1.0 / (f64::from(mask) + 1.0),
+        }
+    }
+
+    fn set_mode(&self, mode: SyscallMode) {
+        for mask in &self.control[0].masks {
+            mask.store(mask_of(mode), Relaxed);
+        }
+    }
+}
+
+fn mask_of(mode: SyscallMode) -> u32 {
+    match mode {
+        SyscallMode::Exact => 0,
+        SyscallMode::Sampled => SAMPLED_ONE_IN - 1,
+        SyscallMode::Count | SyscallMode::Off => MASK_NEVER,
+    }
+}
+
+/// Sets of start places: a power of two, no more than there are task ids to fill them.
+pub fn start_sets(cpus: usize, pid_max: usize) -> usize {
+    let places = (cpus * STARTS_PER_CPU).max(STARTS_AT_LEAST).next_power_of_two();
+    let tasks = pid_max.clamp(2, places).next_power_of_two();
+    places.min(tasks) / size_of::<StartSet>().div_ceil(16)
+}
+
+/// Kernel memory of the maps in bytes, by name.
+pub fn map_bytes(cpus: usize, pid_max: usize) -> [(&'static str, usize); 3] {
+    [
+        ("control", size::<Control>(1)),
+        ("starts", size::<StartSet>(start_sets(cpus, pid_max))),
+        ("cpus", size::<PerCpu>(cpus)),
+    ]
+}
+
+/// The programs, loaded and attached; detached when dropped.
+pub struct Attached {
+    maps: Arc<Maps>,
+    sizes: Vec<(String, u64)>,
+    mode: SyscallMode,
+    _programs: Ebpf,
+    _claim: Claim,
+}
+
+impl Attached {
+    /// # Errors
+    /// Why nothing is attached.
+    pub fn load(mode: SyscallMode, proc: &Path) -> Result<Self, Refusal> {
+        if let Some(refusal) = Facts::of_this_host().refusal() {
+            return Err(refusal);
+        }
+        let claim = Claim::take()?;
+        let attached = Self::load_claimed(mode, proc, claim);
+        return_memory();
+        attached
+    }
+
+    fn load_claimed(mode: SyscallMode, proc: &Path, claim: Claim) -> Result<Self, Refusal> {
+        let btf = Btf::from_sys_fs().map_err(|e| refusal("reading the kernel's types", &e))?;
+        let cpus = cpus_online()?;
+        let sets = start_sets(cpus, pid_max(proc));
+        let mut programs = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("SET_BITS", &sets.trailing_zeros(), true)
+            .map_max_entries("starts", sets as u32)
+            .map_max_entries("cpus", cpus as u32)
+            .load(OBJECT)
+            .map_err(|e| refusal("creating maps", &e))?;
+        let sizes = sizes(&programs);
+        let maps = Maps {
+            control: map(&programs, "control", 1, true)?,
+            starts: map(&programs, "starts", sets, false)?,
+            cpus: map(&programs, "cpus", cpus, false)?,
+        };
+        maps.control[0].own_tgid.store(own_tgid(proc).unwrap_or(0), Relaxed);
+        maps.set_mode(mode);
+        for (name, _, tracepoint) in PROGRAMS {
+            let program = program(&mut programs, name)?;
+            program.load(tracepoint, &btf).map_err(|e| refusal(name, &e))?;
+        }
+        let (last, ..) = PROGRAMS[1];
+        let id = program(&mut programs, last)?.info().map_err(|e| refusal(last, &e))?.id();
+        refuse_second(last, id, proc)?;
+        for (name, ..) in &PROGRAMS[first(mode)..] {
+            program(&mut programs, name)?.attach().map_err(|e| refusal(name, &e))?;
+        }
+        Ok(Attached { maps: Arc::new(maps), sizes, mode, _programs: programs, _claim: claim })
+    }
+
+    pub fn maps(&self) -> Arc<Maps> {
+        Arc::clone(&self.maps)
+    }
+
+    /// Name and bytes of every map, those of constants included.
+    pub fn sizes(&self) -> &[(String, u64)] {
+        &self.sizes
+    }
+
+    pub fn statuses(&self) -> Vec<Status> {
+        let unused = Refusal::new(Verdict::Off, "KANARY_SYSCALL_MODE=count needs no start times");
+        let mut statuses = refused(&unused);
+        for status in &mut statuses[first(self.mode)..] {
+            status.verdict = Verdict::Attached;
+            status.reason.clear();
+        }
+        statuses
+    }
+}
+
+/// Index of the first program that a mode needs.
+fn first(mode: SyscallMode) -> usize {
+    usize::from(mode == SyscallMode::Count)
+}
+
+/// Statuses when nothing was attached.
+pub fn refused(refusal: &Refusal) -> Vec<Status> {
+    let Refusal { verdict, reason } = refusal;
+    let status = |(program, hook, _)| Status { program, hook, verdict: *verdict, reason: reason.clone() };
+    PROGRAMS.map(status).into()
+}
+
+fn program<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, Refusal> {
+    let program = programs.program_mut(name).ok_or_else(|| absent("program", name))?;
+    program.try_into().map_err(|e| refusal(name, &e))
+}
+
+fn map<T: Shared>(programs: &Ebpf, name: &str, len: usize, writable: bool) -> Result<Mapped<T>, Refusal> {
+    let Some(Map::Array(data)) = programs.map(name) else { return Err(absent("map", name)) };
+    let mapped = if writable { Mapped::writable(data.fd(), len) } else { Mapped::read_only(data.fd(), len) };
+    mapped.map_err(|e| refusal(&format!("mapping {name}"), &e))
+}
+
+fn absent(what: &str, name: &str) -> Refusal {
+    Refusal::new(Verdict::Failed, format!("the object has no {what} {name}"))
+}
+
+fn sizes(programs: &Ebpf) -> Vec<(String, u64)> {
+    let mut sizes: Vec<(String, u64)> = programs
+        .maps()
+        .filter_map(|(name, map)| {
+            let Map::Array(data) = map else { return None };
+            let info = data.info().ok()?;
+            let bytes = u64::from(info.max_entries()) * u64::from(info.value_size()).next_multiple_of(8);
+            Some((name.to_owned(), bytes.next_multiple_of(rustix::param::page_size() as u64)))
+        })
+        .collect();
+    sizes.sort();
+    sizes
+}
+
+/// One more than the highest number of a CPU that is online.
+fn cpus_online() -> Result<usize, Refusal> {
+    let online = aya::util::online_cpus().map_err(|(path, e)| refusal(path, &e))?;
+    Ok(online.into_iter().max().map_or(1, |highest| highest as usize + 1))
+}
+
+/// Most task ids; unknown is unbounded.
+fn pid_max(proc: &Path) -> usize {
+    let text = std::fs::read_to_string(proc.join("sys/kernel/pid_max")).unwrap_or_default();
+    text.trim().parse().unwrap_or(usize::MAX)
+}
+
+/// The parsed kernel types took tens of megabytes; gives them back to the host.
+fn return_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only releases free memory of the allocator.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::abi;
+
+    fn per_cpu(cpus: usize, pid_max: usize) -> usize {
+        // Constants: two tables of buckets.
+        let rodata = 2 * 4096 + 4096;
+        (map_bytes(cpus, pid_max).iter().map(|(_, bytes)| bytes).sum::<usize>() + rodata) / cpus
+    }
+
+    #[test]
+    fn maps_take_no_more_than_256_kib_per_cpu() {
+        for cpus in [2, 16, 128] {
+            for pid_max in [32_768, 4_194_304] {
+                assert!(per_cpu(cpus, pid_max) <= 256 << 10, "{cpus} CPUs: {}", per_cpu(cpus, pid_max));
+            }
+        }
+    }
+
+    #[test]
+    fn start_places_follow_cpus_and_are_capped_by_task_ids() {
+        assert_eq!(start_sets(1, 32_768), 4096);
+        assert_eq!(start_sets(2, 32_768), 4096);
+        assert_eq!(start_sets(3, 4_194_304), 8192);
+        assert_eq!(start_sets(128, 32_768), 16_384);
+        assert_eq!(start_sets(128, 4_194_304), 262_144);
+    }
+
+    #[test]
+    fn masks_mean_shares() {
+        let maps = Maps::detached(1).unwrap();
+        for (mode, share) in [(SyscallMode::Exact, 1.0), (SyscallMode::Sampled, 1.0 / 16.0), (SyscallMode::Count, 0.0)] {
+            maps.set_mode(mode);
+            assert_eq!(maps.sampling_ratio(0), share);
+        }
+        assert_eq!(abi::CALLS as usize, maps.control[0].masks.len());
+    }
+}
