@@ -167,7 +167,9 @@ static __always_inline __u32 bucket_of(__u64 ns)
 		cell = 8 * 240 + (ns >> 32);
 	else
 		return BUCKETS - 1;
-	bucket = bucket_cells[cell] & 511;
+	bucket = bucket_cells[cell];
+	if (bucket >= BUCKETS)
+		return BUCKETS - 1;
 	return bucket + (ns > bucket_bounds[bucket]);
 }
 

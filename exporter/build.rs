@@ -183,7 +183,10 @@ fn member(line: &str) -> Option<String> {
     };
     let documentation = if comment.is_empty() { String::new() } else { format!("/// {comment}\n") };
     Some(match rest.strip_suffix(']').and_then(|r| r.split_once('[')) {
-        Some((name, len)) => format!("{documentation}pub {name}: [{kind}; {len} as usize],\n"),
+        Some((name, len)) => {
+            let cast = if len.starts_with(|c: char| c.is_ascii_digit()) { "" } else { " as usize" };
+            format!("{documentation}pub {name}: [{kind}; {len}{cast}],\n")
+        }
         None => format!("{documentation}pub {rest}: {kind},\n"),
     })
 }

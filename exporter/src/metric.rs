@@ -5,6 +5,7 @@
 //! OpenTelemetry names follow the semantic conventions 1.44.
 
 pub mod anomaly;
+pub mod bpf;
 pub mod cpu;
 pub mod disk;
 pub mod filesystem;
@@ -181,8 +182,19 @@ pub(crate) use families;
 
 /// Every family, area by area.
 pub fn all() -> impl Iterator<Item = &'static Family> {
-    [cpu::ALL, memory::ALL, disk::ALL, filesystem::ALL, network::ALL, system::ALL, syscall::ALL, anomaly::ALL, own::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        cpu::ALL,
+        memory::ALL,
+        disk::ALL,
+        filesystem::ALL,
+        network::ALL,
+        system::ALL,
+        syscall::ALL,
+        bpf::ALL,
+        anomaly::ALL,
+        own::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

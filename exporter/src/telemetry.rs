@@ -29,8 +29,10 @@ macro_rules! losses {
 }
 
 losses! {
-    /// A syscall was counted but its start time was not found: evicted, or it was under way when kanary attached.
+    /// A syscall was counted but its start time was overwritten by another task's.
     StartMissing = "syscalls", "start_missing";
+    /// A duration that was counted under `~other` because its syscall found no row of buckets.
+    BucketsFull = "syscalls", "buckets_full";
     /// A CPU that was added after the programs were loaded.
     CpuAdded = "syscalls", "cpu_added";
     /// A duration that came out negative.

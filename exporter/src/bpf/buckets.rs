@@ -42,7 +42,7 @@ pub fn header(buckets: usize) -> String {
     let bounds = bounds(buckets);
     let list = |items: Vec<String>| items.join(",");
     format!(
-        "static const __u64 bucket_bounds[512] = {{{}}};\nstatic const __u16 bucket_cells[] = {{{}}};\n",
+        "static const __u64 bucket_bounds[] = {{{}}};\nstatic const __u16 bucket_cells[] = {{{}}};\n",
         list(bounds.iter().map(|b| format!("{b}ull")).collect()),
         list(cells(&bounds).iter().map(u16::to_string).collect()),
     )

@@ -46,7 +46,8 @@ impl Facts {
             return Some(Refusal::new(Verdict::UnsupportedKernel, reason));
         }
         if !self.btf {
-            let reason = format!("no {BTF}: the kernel was built without CONFIG_DEBUG_INFO_BTF, or /sys is not mounted");
+            let reason =
+                format!("no {BTF}: the kernel was built without CONFIG_DEBUG_INFO_BTF, or /sys is not mounted");
             return Some(Refusal::new(Verdict::NoBtf, reason));
         }
         if let Some(missing) = missing(self.capabilities) {
@@ -125,10 +126,7 @@ mod tests {
             refusal(Facts { capabilities: CapabilitySet::empty(), ..able() }),
             "no_permission: lacks CAP_BPF and CAP_PERFMON"
         );
-        assert_eq!(
-            refusal(Facts { capabilities: CapabilitySet::BPF, ..able() }),
-            "no_permission: lacks CAP_PERFMON"
-        );
+        assert_eq!(refusal(Facts { capabilities: CapabilitySet::BPF, ..able() }), "no_permission: lacks CAP_PERFMON");
         assert!(refusal(Facts { btf: false, ..able() }).starts_with("no_btf: no /sys/kernel/btf/vmlinux"));
         assert!(refusal(Facts { kernel: Some((5, 10)), ..able() }).starts_with("unsupported_kernel: Linux 5.10"));
         assert!(

@@ -228,7 +228,7 @@ mod tests {
 
     fn per_cpu(cpus: usize, pid_max: usize) -> usize {
         // Constants: two tables of buckets.
-        let rodata = 2 * 4096 + 4096;
+        let rodata = 2 * 4096;
         (map_bytes(cpus, pid_max).iter().map(|(_, bytes)| bytes).sum::<usize>() + rodata) / cpus
     }
 
@@ -253,7 +253,8 @@ mod tests {
     #[test]
     fn masks_mean_shares() {
         let maps = Maps::detached(1).unwrap();
-        for (mode, share) in [(SyscallMode::Exact, 1.0), (SyscallMode::Sampled, 1.0 / 16.0), (SyscallMode::Count, 0.0)] {
+        for (mode, share) in [(SyscallMode::Exact, 1.0), (SyscallMode::Sampled, 1.0 / 16.0), (SyscallMode::Count, 0.0)]
+        {
             maps.set_mode(mode);
             assert_eq!(maps.sampling_ratio(0), share);
         }

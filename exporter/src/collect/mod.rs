@@ -4,6 +4,7 @@
 //! clamps against). Parsing is pure and tested on literal text. An item that fails costs that item: the collector
 //! notes a fault and goes on. It never serves, logs or sleeps; what can hang goes through a watched thread.
 
+mod bpf;
 mod cpu;
 mod cpuinfo;
 mod diskstats;
@@ -14,6 +15,7 @@ mod meminfo;
 mod pressure;
 mod procfile;
 mod stat;
+pub mod syscalls;
 #[cfg(test)]
 mod testing;
 mod udev;
@@ -72,7 +74,17 @@ pub struct Row {
 }
 
 /// Every collector, in the order of exposition.
-pub static ALL: &[Row] = &[cpu::ROW, diskstats::ROW, loadavg::ROW, meminfo::ROW, pressure::ROW, stat::ROW, vmstat::ROW];
+pub static ALL: &[Row] = &[
+    cpu::ROW,
+    diskstats::ROW,
+    loadavg::ROW,
+    meminfo::ROW,
+    pressure::ROW,
+    stat::ROW,
+    vmstat::ROW,
+    syscalls::ROW,
+    bpf::ROW,
+];
 
 /// Settings of all collectors.
 pub fn options() -> impl Iterator<Item = &'static Setting> {
