@@ -8,6 +8,7 @@ mod buffers;
 pub mod gzip;
 pub mod http;
 pub mod number;
+pub mod otlp;
 pub mod page;
 pub mod protobuf;
 mod source;
