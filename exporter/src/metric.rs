@@ -12,6 +12,8 @@ pub mod filesystem;
 pub mod memory;
 pub mod network;
 pub mod own;
+#[cfg(test)]
+mod page;
 pub mod syscall;
 pub mod system;
 

@@ -12,6 +12,7 @@ mod fields;
 mod filter;
 mod loadavg;
 mod meminfo;
+mod own;
 mod pressure;
 mod procfile;
 mod stat;
@@ -84,30 +85,42 @@ pub static ALL: &[Row] = &[
     vmstat::ROW,
     syscalls::ROW,
     bpf::ROW,
+    own::ROW,
 ];
+
+/// Named by `KANARY_COLLECTORS` like a collector; the pipeline fills it from the detector.
+pub const DETECTOR: &str = "detector";
 
 /// Settings of all collectors.
 pub fn options() -> impl Iterator<Item = &'static Setting> {
     ALL.iter().flat_map(|row| row.options).copied()
 }
 
-/// The rows that `KANARY_COLLECTORS` selects, in the order of [`ALL`]. What is written last about a collector counts.
+/// Every id that `KANARY_COLLECTORS` may name.
+fn ids() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|row| row.id).chain([DETECTOR])
+}
+
+/// The rows that `KANARY_COLLECTORS` selects, in the order of [`ALL`].
 ///
 /// # Errors
 /// When it names a collector that does not exist.
 pub fn select(selection: &Selection) -> Result<Vec<&'static Row>, config::Error> {
-    if let Some((_, unknown)) = selection.changes.iter().find(|(_, id)| ALL.iter().all(|row| row.id != id)) {
-        let ids: Vec<&str> = ALL.iter().map(|row| row.id).collect();
+    if let Some((_, unknown)) = selection.changes.iter().find(|(_, id)| ids().all(|known| known != id)) {
         return Err(config::Error {
             name: config::COLLECTORS.name.into(),
             value: selection.to_string(),
             fault: format!("no collector `{unknown}`"),
-            allowed: format!("{}: {}", config::COLLECTORS.allowed, ids.join(" ")),
+            allowed: format!("{}: {}", config::COLLECTORS.allowed, ids().collect::<Vec<_>>().join(" ")),
         });
     }
-    let last = |id: &str| selection.changes.iter().rev().find(|(_, changed)| changed == id).map(|(on, _)| *on);
-    let on = |row: &Row| last(row.id).unwrap_or(selection.from_default && row.default);
-    Ok(ALL.iter().filter(|row| on(row)).collect())
+    Ok(ALL.iter().filter(|row| selects(selection, row.id, row.default)).collect())
+}
+
+/// Whether `KANARY_COLLECTORS` selects one id. What is written last about it counts.
+pub fn selects(selection: &Selection, id: &str, default: bool) -> bool {
+    let last = selection.changes.iter().rev().find(|(_, changed)| changed == id);
+    last.map_or(selection.from_default && default, |(on, _)| *on)
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ pub mod otlp;
 pub mod page;
 pub mod protobuf;
 mod source;
+mod start;
 #[cfg(test)]
 mod testing;
 pub mod text;
 
 pub use source::{Late, Source, Want};
+pub use start::{Listeners, Parts, bind, settings, start};
