@@ -12,6 +12,8 @@ mod fields;
 mod filter;
 mod loadavg;
 mod meminfo;
+mod netdev;
+mod netlink;
 mod own;
 mod pressure;
 mod procfile;
@@ -19,7 +21,9 @@ mod stat;
 pub mod syscalls;
 #[cfg(test)]
 mod testing;
+mod time;
 mod udev;
+mod uname;
 mod vmstat;
 
 use crate::bpf::Programs;
@@ -80,8 +84,11 @@ pub static ALL: &[Row] = &[
     diskstats::ROW,
     loadavg::ROW,
     meminfo::ROW,
+    netdev::ROW,
     pressure::ROW,
     stat::ROW,
+    time::ROW,
+    uname::ROW,
     vmstat::ROW,
     syscalls::ROW,
     bpf::ROW,

@@ -22,7 +22,7 @@ const INITIAL: usize = 8 << 10;
 const QUOTE: usize = 80;
 
 /// `PROC_SUPER_MAGIC` and `SYSFS_MAGIC` of linux/magic.h.
-const PROCFS: u64 = 0x9fa0;
+pub const PROCFS: u64 = 0x9fa0;
 const SYSFS: u64 = 0x6265_6572;
 
 /// A file that is read again and again.

@@ -1,0 +1,229 @@
+//! Interfaces and their counters by rtnetlink: a dump of RTM_GETLINK (rtnetlink(7), linux/if_link.h).
+//!
+//! Owns one socket, kept open. Parsing is pure and total over arbitrary bytes.
+
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+
+/// Counters of `struct rtnl_link_stats64`, in its order; a newer kernel's further ones are ignored.
+pub const COUNTERS: usize = 24;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_DUMP: u16 = 0x300;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_STATS64: u16 = 23;
+/// Bits of an attribute's type that are flags.
+const NLA_TYPE_MASK: u16 = 0x3fff;
+/// Sizes of `struct nlmsghdr`, `struct ifinfomsg` and `struct rtattr`.
+const MESSAGE_HEADER: usize = 16;
+const LINK_HEADER: usize = 16;
+const ATTRIBUTE_HEADER: usize = 4;
+/// The kernel makes no part of a dump larger.
+const BUFFER: usize = 32 << 10;
+/// A dump that interfaces keep changing under is taken after so many tries.
+const TRIES: u32 = 3;
+
+/// One interface.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    pub name: Vec<u8>,
+    counters: [u64; COUNTERS],
+    /// How many counters this kernel has.
+    count: usize,
+}
+
+impl Link {
+    pub fn counters(&self) -> &[u64] {
+        &self.counters[..self.count]
+    }
+}
+
+/// A socket to the kernel's routing tables.
+pub struct Netlink {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    sequence: u32,
+}
+
+impl Netlink {
+    /// # Errors
+    /// When this process may have no such socket.
+    pub fn open() -> Result<Self, Errno> {
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        Ok(Netlink { socket, buffer: vec![0; BUFFER], sequence: 0 })
+    }
+
+    /// Every interface of this process's network namespace.
+    ///
+    /// # Errors
+    /// The kernel's, and EBADMSG when its answer is not understood.
+    pub fn links(&mut self) -> Result<Vec<Link>, Errno> {
+        let mut links = Vec::new();
+        for _ in 0..TRIES {
+            links.clear();
+            if self.dump(&mut links)? {
+                break;
+            }
+        }
+        Ok(links)
+    }
+
+    /// Whether nothing changed meanwhile.
+    fn dump(&mut self, links: &mut Vec<Link>) -> Result<bool, Errno> {
+        self.sequence = self.sequence.wrapping_add(1);
+        send(&self.socket, &request(self.sequence), SendFlags::empty())?;
+        let mut whole = true;
+        loop {
+            let (_, length) = recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)?;
+            let part = self.buffer.get(..length).ok_or(Errno::BADMSG)?;
+            for message in Messages(part) {
+                let message = message.filter(|m| m.sequence == self.sequence).ok_or(Errno::BADMSG)?;
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.kind {
+                    RTM_NEWLINK => links.extend(link(message.payload)),
+                    NLMSG_DONE => return Ok(whole),
+                    NLMSG_ERROR => return Err(error(message.payload)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn request(sequence: u32) -> [u8; MESSAGE_HEADER + LINK_HEADER] {
+    let mut request = [0; MESSAGE_HEADER + LINK_HEADER];
+    request[..4].copy_from_slice(&((MESSAGE_HEADER + LINK_HEADER) as u32).to_ne_bytes());
+    request[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
+    request[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    request[8..12].copy_from_slice(&sequence.to_ne_bytes());
+    request
+}
+
+fn error(payload: &[u8]) -> Errno {
+    let errno = payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+    if errno < 0 { Errno::from_raw_os_error(-errno) } else { Errno::BADMSG }
+}
+
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    payload: &'a [u8],
+}
+
+/// Messages of one datagram; `None` once when the rest is none.
+struct Messages<'a>(&'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Option<Message<'a>>;
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let message = split(self.0);
+        self.0 = message.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(message.map(|(message, _)| message))
+    }
+}
+
+fn split(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
+    let header: &[u8; MESSAGE_HEADER] = bytes.first_chunk()?;
+    let length = u32::from_ne_bytes(*header.first_chunk()?) as usize;
+    let message = Message {
+        kind: u16_at(header, 4)?,
+        flags: u16_at(header, 6)?,
+        sequence: u32::from_ne_bytes(*header[8..].first_chunk()?),
+        payload: bytes.get(MESSAGE_HEADER..length)?,
+    };
+    Some((message, bytes.get(aligned(length)..).unwrap_or_default()))
+}
+
+/// The interface of an RTM_NEWLINK message, if it has a name and counters.
+fn link(payload: &[u8]) -> Option<Link> {
+    let mut link = Link { name: Vec::new(), counters: [0; COUNTERS], count: 0 };
+    let mut rest = payload.get(LINK_HEADER..)?;
+    while let Some((kind, value, next)) = attribute(rest) {
+        match kind {
+            IFLA_IFNAME => link.name = value.strip_suffix(&[0]).unwrap_or(value).to_vec(),
+            IFLA_STATS64 => {
+                let (counters, _) = value.as_chunks();
+                link.count = counters.len().min(COUNTERS);
+                for (counter, bytes) in link.counters.iter_mut().zip(counters) {
+                    *counter = u64::from_ne_bytes(*bytes);
+                }
+            }
+            _ => {}
+        }
+        rest = next;
+    }
+    (!link.name.is_empty() && link.count > 0).then_some(link)
+}
+
+/// Type, value, and what follows.
+fn attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let length = usize::from(u16_at(bytes, 0)?);
+    let value = bytes.get(ATTRIBUTE_HEADER..length)?;
+    Some((u16_at(bytes, 2)? & NLA_TYPE_MASK, value, bytes.get(aligned(length)..).unwrap_or_default()))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|b| u16::from_ne_bytes(*b))
+}
+
+/// Messages and attributes begin at multiples of 4.
+fn aligned(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn attribute_bytes(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = ((ATTRIBUTE_HEADER + value.len()) as u16).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(aligned(bytes.len()), 0);
+        bytes
+    }
+
+    #[test]
+    fn a_link_has_a_name_and_counters() {
+        let counters: Vec<u8> = (1..=25u64).flat_map(u64::to_ne_bytes).collect();
+        let mut payload = vec![0; LINK_HEADER];
+        payload.extend(attribute_bytes(IFLA_IFNAME, b"eth0\0"));
+        payload.extend(attribute_bytes(99, b"?"));
+        assert_eq!(link(&payload), None);
+        payload.extend(attribute_bytes(IFLA_STATS64, &counters));
+        let link = link(&payload).unwrap();
+        assert_eq!((&link.name[..], link.counters()[23], link.counters().len()), (&b"eth0"[..], 24, COUNTERS));
+    }
+
+    #[test]
+    fn an_error_is_the_kernels() {
+        assert_eq!(error(&(-1i32).to_ne_bytes()), Errno::PERM);
+        assert_eq!(error(b""), Errno::BADMSG);
+    }
+
+    #[test]
+    fn the_running_kernel_has_a_loopback() {
+        let links = Netlink::open().unwrap().links().unwrap();
+        assert!(links.iter().any(|l| l.name == b"lo" && l.counters().len() == COUNTERS), "{links:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = link(&bytes);
+            prop_assert!(Messages(&bytes).count() <= bytes.len());
+        }
+    }
+}
