@@ -9,9 +9,11 @@ mod cpu;
 mod cpuinfo;
 mod diskstats;
 mod fields;
+mod filesystem;
 mod filter;
 mod loadavg;
 mod meminfo;
+mod mounts;
 mod netdev;
 mod netlink;
 mod own;
@@ -25,6 +27,7 @@ mod time;
 mod udev;
 mod uname;
 mod vmstat;
+mod watched;
 
 use crate::bpf::Programs;
 use crate::config::{self, Config, Selection, Setting};
@@ -82,6 +85,7 @@ pub struct Row {
 pub static ALL: &[Row] = &[
     cpu::ROW,
     diskstats::ROW,
+    filesystem::ROW,
     loadavg::ROW,
     meminfo::ROW,
     netdev::ROW,

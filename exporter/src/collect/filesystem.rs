@@ -1,0 +1,345 @@
+//! Space and inodes of mounted file systems: the table of mounts and statfs(2).
+//!
+//! statfs hangs where a server or a FUSE daemon does not answer, so it is called on watched threads. A collection
+//! waits for all mounts together no longer than [`ROUND`]: a mount that did not answer by then is shown with
+//! `device_error="mountpoint timeout"`. While its call hangs it is not called again; for KANARY_FILESYSTEM_MOUNT_TIMEOUT
+//! each collection gives it another chance to answer, then it is stuck, and no collection waits for it until it has
+//! answered after all. Mounts of the same file system share that fate; others are not touched.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::{CompactString, ToCompactString};
+use rustix::fs::{StatFs, statfs};
+use rustix::io::Errno;
+
+use super::fields::valid_utf8;
+use super::filter::Filter;
+use super::mounts;
+use super::procfile::{ProcFile, Text, Unreadable};
+use super::watched::{Patience, Question, Watched};
+use super::{Collector, Error, Row};
+use crate::config::{self, Setting};
+use crate::metric::filesystem as fs;
+use crate::snapshot::Sink;
+
+const MOUNTS_EXCLUDE: Setting = Setting::new(
+    "KANARY_FILESYSTEM_MOUNT_POINTS_EXCLUDE",
+    "^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)",
+    "a regular expression",
+    "mount points left out; not together with KANARY_FILESYSTEM_MOUNT_POINTS_INCLUDE",
+);
+const MOUNTS_INCLUDE: Setting = Setting::new(
+    "KANARY_FILESYSTEM_MOUNT_POINTS_INCLUDE",
+    "",
+    "a regular expression",
+    "the only mount points shown; not together with KANARY_FILESYSTEM_MOUNT_POINTS_EXCLUDE",
+);
+const TYPES_EXCLUDE: Setting = Setting::new(
+    "KANARY_FILESYSTEM_FS_TYPES_EXCLUDE",
+    "^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|overlay\
+     |proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs)$",
+    "a regular expression",
+    "file system types left out; not together with KANARY_FILESYSTEM_FS_TYPES_INCLUDE",
+);
+const TYPES_INCLUDE: Setting = Setting::new(
+    "KANARY_FILESYSTEM_FS_TYPES_INCLUDE",
+    "",
+    "a regular expression",
+    "the only file system types shown; not together with KANARY_FILESYSTEM_FS_TYPES_EXCLUDE",
+);
+const MOUNT_TIMEOUT: Setting = Setting::new(
+    "KANARY_FILESYSTEM_MOUNT_TIMEOUT",
+    "5s",
+    "a duration",
+    "how long a mount may take to answer before no collection waits for it",
+);
+
+pub const ROW: Row = Row {
+    id: "filesystem",
+    default: true,
+    options: &[&MOUNTS_EXCLUDE, &MOUNTS_INCLUDE, &TYPES_EXCLUDE, &TYPES_INCLUDE, &MOUNT_TIMEOUT],
+    build: |setup| {
+        let (paths, vars) = (&setup.config.paths, &setup.config.vars);
+        let table = |pid| ProcFile::new(paths.proc.join(pid).join("mountinfo"));
+        let timeout = vars.parse(&MOUNT_TIMEOUT, config::duration)?;
+        Ok(Box::new(Filesystem {
+            tables: [table("1"), table("self")],
+            choice: Choice {
+                rootfs: paths.rootfs.clone(),
+                mountpoints: Filter::new(vars, &MOUNTS_INCLUDE, &MOUNTS_EXCLUDE)?,
+                types: Filter::new(vars, &TYPES_INCLUDE, &TYPES_EXCLUDE)?,
+            },
+            patience: Patience { round: timeout.min(ROUND), question: timeout },
+            table: Table::default(),
+            watched: Watched::default(),
+        }))
+    },
+};
+
+/// Longest wait of one collection: well below any scrape's deadline and the shortest useful tick.
+const ROUND: Duration = Duration::from_millis(500);
+/// Most lines of a table that are remembered for being none.
+const MAX_FAULTS: usize = 8;
+/// node_exporter's word for a mount that does not answer.
+const TIMEOUT: &str = "mountpoint timeout";
+
+struct Filesystem {
+    /// Of the first process, or kanary's own where that is hidden (`hidepid`).
+    tables: [ProcFile; 2],
+    choice: Choice,
+    patience: Patience,
+    table: Table,
+    watched: Watched<Call>,
+}
+
+impl Collector for Filesystem {
+    fn collect(&mut self, out: &mut Sink) -> Result<(), Error> {
+        let [first, own] = &mut self.tables;
+        let text = first.read().or_else(|e: Unreadable| own.read().map_err(|_| e))?;
+        if self.table.text != text.bytes {
+            self.table = Table::new(&text, &self.choice)?;
+        }
+        self.table.faults.iter().for_each(|fault| out.fault(fault.as_str()));
+        let answers = self.watched.ask(&self.table.calls, self.patience);
+        for mount in &self.table.mounts {
+            mount.put(answers[mount.call].as_ref(), out);
+        }
+        Ok(())
+    }
+}
+
+/// Which mounts are shown, and where the host's are found.
+struct Choice {
+    rootfs: PathBuf,
+    mountpoints: Filter,
+    types: Filter,
+}
+
+/// What became of the table of mounts, as long as its text does not change.
+#[derive(Default)]
+struct Table {
+    text: Vec<u8>,
+    mounts: Vec<Mount>,
+    /// One for each mount point.
+    calls: Vec<Call>,
+    /// Lines that are none, the first few.
+    faults: Vec<String>,
+}
+
+/// Label values of a mount, and which call answers for it.
+struct Mount {
+    device: CompactString,
+    mountpoint: CompactString,
+    fstype: CompactString,
+    major: CompactString,
+    minor: CompactString,
+    readonly: bool,
+    call: usize,
+}
+
+/// statfs of a mount point.
+#[derive(Clone)]
+struct Call {
+    path: Arc<Path>,
+    device: (u32, u32),
+}
+
+impl Question for Call {
+    type Answer = Result<StatFs, Errno>;
+    fn answer(&self) -> Self::Answer {
+        statfs(&*self.path)
+    }
+    fn is(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+    fn hangs_with(&self, other: &Self) -> bool {
+        self.device == other.device || self.is(other)
+    }
+}
+
+impl Table {
+    /// # Errors
+    /// When no line is one of a table of mounts.
+    fn new(text: &Text, choice: &Choice) -> Result<Self, Error> {
+        let mut table = Table { text: text.bytes.into(), ..Table::default() };
+        let mut good = false;
+        for line in text.lines() {
+            match mounts::parse(line) {
+                Some(mount) => {
+                    good = true;
+                    table.add(&mount, choice);
+                }
+                None if table.faults.len() < MAX_FAULTS => table.faults.push(text.offends(line, "is not a mount")),
+                None => {}
+            }
+        }
+        if good { Ok(table) } else { Err(text.failed(text.bytes, "has no mount")) }
+    }
+
+    fn add(&mut self, mount: &mounts::Mount, choice: &Choice) {
+        let inside = without_prefix(&mount.mountpoint, choice.rootfs.as_os_str().as_bytes());
+        let (mountpoint, fstype) = (valid_utf8(inside), valid_utf8(mount.fstype));
+        if !choice.mountpoints.passes(&mountpoint) || !choice.types.passes(&fstype) {
+            return;
+        }
+        let path = beneath(&choice.rootfs, inside);
+        let call = self.calls.iter().position(|c| *c.path == *path).unwrap_or_else(|| {
+            self.calls.push(Call { path: path.into(), device: mount.device });
+            self.calls.len() - 1
+        });
+        let (major, minor) = mount.device;
+        let new = Mount {
+            device: valid_utf8(mount.source).into(),
+            mountpoint: mountpoint.into(),
+            fstype: fstype.into(),
+            major: major.to_compact_string(),
+            minor: minor.to_compact_string(),
+            readonly: mount.readonly,
+            call,
+        };
+        // The later of two mounts with the same labels lies on top: it is the one that statfs sees.
+        match self.mounts.iter_mut().find(|known| known.labels() == new.labels()) {
+            Some(known) => *known = new,
+            None => self.mounts.push(new),
+        }
+    }
+}
+
+impl Mount {
+    fn labels(&self) -> [&str; 3] {
+        [&self.device, &self.mountpoint, &self.fstype]
+    }
+
+    fn put(&self, answer: Option<&Result<StatFs, Errno>>, out: &mut Sink) {
+        let error = match answer {
+            Some(Ok(_)) => Cow::Borrowed(""),
+            Some(Err(errno)) => Cow::Owned(in_words(*errno)),
+            None => Cow::Borrowed(TIMEOUT),
+        };
+        let [device, mountpoint, fstype] = self.labels();
+        let labels = [device, mountpoint, fstype, &error];
+        out.number(&fs::DEVICE_ERROR, &labels, flag(!error.is_empty()));
+        out.number(&fs::READONLY, &labels, flag(self.readonly));
+        let Some(Ok(stat)) = answer else { return };
+        let bytes = |blocks: u64| blocks as f64 * stat.f_bsize as f64;
+        out.number(&fs::SIZE, &labels, bytes(stat.f_blocks));
+        out.number(&fs::FREE_BYTES, &labels, bytes(stat.f_bfree));
+        out.number(&fs::AVAILABLE, &labels, bytes(stat.f_bavail));
+        out.number(&fs::FILES, &labels, stat.f_files as f64);
+        out.number(&fs::FILES_FREE, &labels, stat.f_ffree as f64);
+        out.number(&fs::MOUNT_INFO, &[device, &self.major, &self.minor, mountpoint], 1.0);
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+/// The error as Go words it: `permission denied`.
+fn in_words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The mount point as seen from the host's root.
+fn without_prefix<'a>(mountpoint: &'a [u8], rootfs: &[u8]) -> &'a [u8] {
+    match mountpoint.strip_prefix(rootfs) {
+        _ if rootfs == b"/" => mountpoint,
+        Some([]) => b"/",
+        Some(inside) if inside[0] == b'/' => inside,
+        _ => mountpoint,
+    }
+}
+
+/// Where kanary sees it.
+fn beneath(rootfs: &Path, mountpoint: &[u8]) -> PathBuf {
+    let inside = mountpoint.strip_prefix(b"/").unwrap_or(mountpoint);
+    if inside.is_empty() { rootfs.into() } else { rootfs.join(OsStr::from_bytes(inside)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::testing::{Host, read};
+
+    fn host(lines: &[&str]) -> Host {
+        Host::new(&[("proc/1/mountinfo", lines.join("\n").as_bytes())])
+    }
+    const ROOT: &str = "29 1 259:2 / / ro,relatime shared:1 - ext4 /dev/dm-2 rw";
+
+    #[test]
+    fn every_family_of_a_mount() {
+        let lines = host(&[ROOT]).read("filesystem", &[]).lines;
+        let labels = r#"{device="/dev/dm-2",mountpoint="/",fstype="ext4",device_error=""}"#;
+        assert_eq!(lines.len(), 8);
+        assert_eq!(lines[0], format!("node_filesystem_device_error{labels} 0"));
+        assert_eq!(lines[1], format!("node_filesystem_readonly{labels} 1"));
+        assert!(lines[2].starts_with(&format!("node_filesystem_size_bytes{labels} ")));
+        let info = r#"node_filesystem_mount_info{device="/dev/dm-2",major="259",minor="2",mountpoint="/"} 1"#;
+        assert_eq!(lines[7], info);
+    }
+
+    #[test]
+    fn filters_and_the_fallback_to_the_own_table() {
+        let table = format!("{ROOT}\n1 2 0:5 / /dev rw - devtmpfs udev rw\n1 2 0:6 / /run rw - tmpfs tmpfs rw\n");
+        let host = Host::new(&[("proc/self/mountinfo", table.as_bytes()), ("root/run/x", b"")]);
+        assert_eq!(host.read("filesystem", &[]).lines.len(), 16);
+        assert_eq!(host.read("filesystem", &[("KANARY_FILESYSTEM_FS_TYPES_INCLUDE", "^tmpfs$")]).lines.len(), 8);
+        assert_eq!(host.read("filesystem", &[("KANARY_FILESYSTEM_MOUNT_POINTS_EXCLUDE", "^/run$")]).lines.len(), 8);
+        let both = [("KANARY_FILESYSTEM_FS_TYPES_INCLUDE", "a"), ("KANARY_FILESYSTEM_FS_TYPES_EXCLUDE", "b")];
+        assert!(host.try_build("filesystem", &both).is_err());
+        assert!(host.try_build("filesystem", &[("KANARY_FILESYSTEM_MOUNT_TIMEOUT", "5")]).is_err());
+    }
+
+    #[test]
+    fn a_mount_that_is_not_there_says_so_in_gos_words() {
+        let lines = host(&["1 2 0:6 / /gone rw - tmpfs tmpfs rw"]).read("filesystem", &[]).lines;
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].contains(r#"device_error="no such file or directory"} 1"#), "{}", lines[0]);
+    }
+
+    #[test]
+    fn the_same_labels_once_and_the_later_mount_counts() {
+        let host = host(&[ROOT, &ROOT.replace("ro,", "rw,").replace("259:2", "259:3"), "garbage"]);
+        let reading = host.read("filesystem", &[]);
+        assert_eq!((reading.lines.len(), reading.faults.len()), (8, 1));
+        assert!(reading.lines[1].ends_with(" 0") && reading.lines[7].contains("minor=\"3\""));
+    }
+
+    #[test]
+    fn a_changed_table_is_read_again() {
+        let host = host(&[ROOT]);
+        let mut filesystem = host.build("filesystem", &[]);
+        assert_eq!(read(&mut *filesystem).lines.len(), 8);
+        host.write("proc/1/mountinfo", format!("{ROOT}\n{}", ROOT.replace("dm-2", "dm-3")).as_bytes());
+        assert_eq!(read(&mut *filesystem).lines.len(), 16);
+        host.write("proc/1/mountinfo", b"\xff\n");
+        assert!(read(&mut *filesystem).error.is_some());
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_replaced_in_labels_only() {
+        let table = b"1 2 0:6 / /mnt\xff\xfe rw - tmpfs t rw\n";
+        let host = Host::new(&[("proc/1/mountinfo", table)]);
+        std::fs::create_dir(host.path().join("root").join(OsStr::from_bytes(b"mnt\xff\xfe"))).unwrap();
+        let lines = host.read("filesystem", &[]).lines;
+        assert!(lines[0].contains("mountpoint=\"/mnt\u{fffd}\",fstype=\"tmpfs\",device_error=\"\"} 0"), "{lines:?}");
+    }
+
+    #[test]
+    fn the_hosts_root_may_be_mounted_elsewhere() {
+        assert_eq!(without_prefix(b"/host/boot", b"/host"), b"/boot");
+        assert_eq!(without_prefix(b"/host", b"/host"), b"/");
+        assert_eq!(without_prefix(b"/hostile", b"/host"), b"/hostile");
+        assert_eq!(without_prefix(b"/boot", b"/"), b"/boot");
+        assert_eq!(beneath(Path::new("/host"), b"/boot"), Path::new("/host/boot"));
+        assert_eq!(beneath(Path::new("/"), b"/"), Path::new("/"));
+    }
+}
