@@ -3,14 +3,14 @@
 //! The last line of defence: collectors are not supposed to give a series twice. What is left out is counted here and
 //! made known by whoever serves the page.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use hashbrown::HashMap;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::buckets::CLASSIC_LE;
-use crate::metric::{Family, Kind};
+use crate::metric::Kind;
 use crate::snapshot::{Labels, Point, Samples, Snapshot};
 
 /// Series of a histogram with classic buckets: those, `+Inf`, sum and count.
@@ -80,10 +80,10 @@ impl<'a> Page<'a> {
 
 /// Samples that share a name, wherever they stand in the snapshot, in order of first appearance.
 fn families(snapshot: &Snapshot) -> Vec<SmallVec<[&Samples; 1]>> {
-    let mut index: HashMap<(*const Family, &str), usize> = HashMap::with_capacity(512);
+    let mut index: HashMap<Cow<str>, usize> = HashMap::with_capacity(512);
     let mut families: Vec<SmallVec<[&Samples; 1]>> = Vec::with_capacity(512);
     for samples in snapshot.samples().filter(|s| !s.points.is_empty()) {
-        let at = *index.entry((std::ptr::from_ref(samples.family), samples.key.as_str())).or_insert(families.len());
+        let at = *index.entry(name(samples)).or_insert(families.len());
         match families.get_mut(at) {
             Some(parts) => parts.push(samples),
             None => families.push(SmallVec::from_slice(&[samples])),
@@ -92,10 +92,14 @@ fn families(snapshot: &Snapshot) -> Vec<SmallVec<[&Samples; 1]>> {
     families
 }
 
+fn name(samples: &Samples) -> Cow<'_, str> {
+    if samples.family.is_open() { samples.name().concat().into() } else { samples.family.name.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expose::testing::{self, HITS, LATENCY, OPEN};
+    use crate::expose::testing::{self, HITS, LATENCY, LEVEL, OPEN};
 
     #[test]
     fn a_family_from_two_sections_stands_once_and_in_first_place() {
@@ -120,6 +124,16 @@ mod tests {
             s.keyed(&OPEN, "two", 2.0);
         }]);
         assert_eq!(Page::new(&snapshot, 100).families().count(), 2);
+    }
+
+    #[test]
+    fn a_key_that_makes_the_name_of_another_family_joins_it() {
+        let snapshot = testing::snapshot(&[|s| {
+            s.number(&LEVEL, &[], 1.0);
+            s.keyed(&OPEN, "level", 2.0);
+        }]);
+        let page = Page::new(&snapshot, 100);
+        assert_eq!((page.families().count(), page.duplicates), (1, 1));
     }
 
     #[test]
