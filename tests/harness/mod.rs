@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod fuse;
 pub mod http;
+pub mod promql;
 pub mod tools;
 
 use std::fs::File;

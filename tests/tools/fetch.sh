@@ -41,13 +41,17 @@ unpack() {
     done
 }
 
-# starter NAME ROOT PROGRAM: target/tools/bin/NAME runs ROOT/PROGRAM with the libraries of ROOT.
+# starter NAME ROOT PROGRAM [FILE]: target/tools/bin/NAME runs ROOT/PROGRAM with the libraries of ROOT. A program that
+# insists on a FILE under /usr/share which the host lacks sees ROOT's laid over it, in a namespace of its own.
 starter() {
     mkdir -p "$tools/bin"
     cat >"$tools/bin/$1" <<STARTER
 #!/bin/sh
 root=\$(cd "\$(dirname "\$0")/../$2" && pwd) || exit 1
-LD_LIBRARY_PATH=\$root/usr/lib/$(uname -m)-linux-gnu:\$root/lib/$(uname -m)-linux-gnu exec "\$root/$3" "\$@"
+export LD_LIBRARY_PATH=\$root/usr/lib/$(uname -m)-linux-gnu:\$root/lib/$(uname -m)-linux-gnu
+[ -e "${4:-/}" ] || exec unshare --map-root-user --mount sh -c 'mount -t overlay -o \
+    lowerdir="\$0/usr/share:/usr/share" overlay /usr/share && exec "\$@"' "\$root" "\$root/$3" "\$@"
+exec "\$root/$3" "\$@"
 STARTER
     chmod +x "$tools/bin/$1"
 }
@@ -72,6 +76,8 @@ fetch_debian() {
     for program in "$tools"/root/usr/bin/* "$tools"/root/usr/sbin/* "$tools"/root/sbin/*; do
         [ ! -x "$program" ] || starter "$(basename "$program")" root "${program#"$tools/root/"}"
     done
+    [ ! -x "$tools/root/usr/bin/prometheus-alertmanager" ] ||
+        starter prometheus-alertmanager root usr/bin/prometheus-alertmanager /usr/share/prometheus/alertmanager/default.tmpl
 }
 
 fetch_sid() {
