@@ -28,13 +28,18 @@ pub fn main(config: &Config) -> ExitCode {
     }
     println!("\ncollectors");
     well &= collectors(config, &mut programs);
+    println!("\nOTLP");
+    expose::push_verdict(config).iter().for_each(|line| println!("  {line}"));
     println!("\nstate\n  {}", state::verdict(&config.state_dir));
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn setting(config: &Config, s: &Setting) {
     let origin = if config.vars.set(s.name).is_some() { "environment" } else { "default" };
-    println!("  {:<42} {:<32} {origin}", s.name, config.vars.get(s).unwrap_or("-"));
+    // Headers carry credentials.
+    let hidden = config.vars.set(s.name).filter(|_| s.name.ends_with("_HEADERS")).map(|_| "(not shown)");
+    let value = hidden.or(config.vars.get(s)).unwrap_or("-");
+    println!("  {:<42} {value:<32} {origin}", s.name);
 }
 
 /// True when there is none.

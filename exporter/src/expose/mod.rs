@@ -18,4 +18,4 @@ mod testing;
 pub mod text;
 
 pub use source::{Late, Source, Want};
-pub use start::{Listeners, Parts, bind, settings, start};
+pub use start::{Listeners, Parts, bind, push_verdict, settings, start};

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ use crate::supervise;
 use crate::telemetry::{self, Loss, lost};
 
 /// Name of this part in `/status`.
-const COMPONENT: &str = "otlp";
+pub const COMPONENT: &str = "otlp";
 /// First and longest pause between attempts when the target names none, and the longest it may name.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -33,9 +33,10 @@ const LONGEST_WISH: Duration = Duration::from_secs(3600);
 /// When no client can be made of the settings: one line.
 pub async fn run<S: Source>(source: S, settings: Settings, rootfs: &Path) -> Result<Infallible, String> {
     let client = Client::new(&settings)?;
-    let now = Stamp::now();
-    let epoch = epoch(now, telemetry::started().elapsed());
-    let converter = Converter::new(metric::all(), resource(&settings, rootfs), settings.histograms, epoch);
+    // Once for the process: after a restart of this part its points must not seem reset.
+    static EPOCH: OnceLock<Epoch> = OnceLock::new();
+    let epoch = EPOCH.get_or_init(|| epoch(Stamp::now(), telemetry::started().elapsed()));
+    let converter = Converter::new(metric::all(), resource(&settings, rootfs), settings.histograms, *epoch);
     supervise::up(COMPONENT);
     let slot = Slot::default();
     tokio::select! {

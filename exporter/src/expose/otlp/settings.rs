@@ -47,35 +47,50 @@ pub struct Settings {
     pub resource: Vec<(String, String)>,
 }
 
+/// Declares tables of settings; those of `signal` twice, for all signals and for metrics.
 macro_rules! settings {
-    ($($name:literal, $default:literal, $allowed:literal, $meaning:literal;)*) => {
-        /// Every variable that is read, for documentation and `kanary check`; `OTEL_EXPORTER_OTLP_*` also exist with
-        /// `METRICS_` before their last part.
-        pub static SETTINGS: &[&Setting] = &[$(&Setting::new($name, $default, $allowed, $meaning)),*];
+    (general { $($name:literal, $default:literal, $allowed:literal, $meaning:literal;)* }
+     signal { $($suffix:literal, $d:literal, $a:literal, $m:literal;)* }) => {
+        static GENERAL: &[&Setting] = &[
+            $(&Setting::new($name, $default, $allowed, $meaning),)*
+            $(&Setting::new(concat!("OTEL_EXPORTER_OTLP_", $suffix), $d, $a, $m),)*
+        ];
+        static METRICS: &[&Setting] = &[
+            $(&Setting::new(concat!("OTEL_EXPORTER_OTLP_METRICS_", $suffix), "", $a, concat!($m, ": for metrics alone")),)*
+        ];
     };
 }
 
 settings! {
-    "OTEL_SDK_DISABLED", "false", "true or false", "switches the push off";
-    "OTEL_METRICS_EXPORTER", "otlp", "otlp, prometheus, none", "without otlp in it nothing is pushed";
-    "OTEL_EXPORTER_OTLP_ENDPOINT", "", "a URL; v1/metrics is appended over HTTP", "where to push to; unset = nowhere";
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "", "a URL, taken as it is", "where to push metrics to";
-    "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "grpc or http/protobuf", "how to push";
-    "OTEL_EXPORTER_OTLP_HEADERS", "", "NAME=VALUE,..., values percent-encoded", "sent with every request";
-    "OTEL_EXPORTER_OTLP_COMPRESSION", "none", "none or gzip", "how requests are compressed";
-    "OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "milliseconds", "how long a request may take";
-    "OTEL_EXPORTER_OTLP_CERTIFICATE", "", "a PEM file", "authorities the target's certificate may come from";
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY", "", "a PEM file", "own key, for mutual TLS";
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", "a PEM file", "own certificate, for mutual TLS";
-    "OTEL_EXPORTER_OTLP_INSECURE", "false", "true or false", "no TLS for a gRPC endpoint without a scheme";
-    "OTEL_METRIC_EXPORT_INTERVAL", "60000", "milliseconds", "time between two pushes";
-    "OTEL_METRIC_EXPORT_TIMEOUT", "30000", "milliseconds", "how long a collection for a push may take";
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "cumulative or lowmemory",
-        "kanary's counters are cumulative: so is what it pushes";
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram",
-        "base2_exponential_bucket_histogram or explicit_bucket_histogram", "shape of pushed histograms";
-    "OTEL_SERVICE_NAME", "kanary", "text", "service.name";
-    "OTEL_RESOURCE_ATTRIBUTES", "", "NAME=VALUE,..., values percent-encoded", "more about this host";
+    general {
+        "OTEL_SDK_DISABLED", "false", "true or false", "switches the push off";
+        "OTEL_METRICS_EXPORTER", "otlp", "otlp, prometheus, none", "without otlp in it nothing is pushed";
+        "OTEL_METRIC_EXPORT_INTERVAL", "60000", "milliseconds", "time between two pushes";
+        "OTEL_METRIC_EXPORT_TIMEOUT", "30000", "milliseconds", "how long a collection for a push may take";
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "cumulative or lowmemory",
+            "kanary's counters are cumulative: so is what it pushes";
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram",
+            "base2_exponential_bucket_histogram or explicit_bucket_histogram", "shape of pushed histograms";
+        "OTEL_SERVICE_NAME", "kanary", "text", "service.name";
+        "OTEL_RESOURCE_ATTRIBUTES", "", "NAME=VALUE,..., values percent-encoded", "more about this host";
+    }
+    signal {
+        "ENDPOINT", "", "a URL; over HTTP v1/metrics is appended, but not to that for metrics alone",
+            "where to push to; unset = nowhere";
+        "PROTOCOL", "http/protobuf", "grpc or http/protobuf", "how to push";
+        "HEADERS", "", "NAME=VALUE,..., values percent-encoded", "sent with every request";
+        "COMPRESSION", "none", "none or gzip", "how requests are compressed";
+        "TIMEOUT", "10000", "milliseconds", "how long a request may take";
+        "CERTIFICATE", "", "a PEM file", "authorities the target's certificate may come from";
+        "CLIENT_KEY", "", "a PEM file", "own key, for mutual TLS";
+        "CLIENT_CERTIFICATE", "", "a PEM file", "own certificate, for mutual TLS";
+        "INSECURE", "false", "true or false", "no TLS for a gRPC endpoint without a scheme";
+    }
+}
+
+/// Every variable that is read.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    GENERAL.iter().chain(METRICS).copied()
 }
 
 const MOST_MS: u64 = 24 * 3600 * 1000;
