@@ -11,7 +11,7 @@ mkdir -p target/tools && tools=$(cd target/tools && pwd) || exit 1
 
 # Debian's own versions.
 debian='prometheus prometheus-alertmanager prometheus-node-exporter stress-ng bpftrace docker.io clang-format
-        python3 python3-pip'
+        openssl python3 python3-pip'
 # Go programs of the development branch, which run on any recent libc: Prometheus 3, VictoriaMetrics, compose 2.
 sid='prometheus promtool victoria-metrics docker-compose'
 python='opentelemetry-proto==1.39.1 grpcio==1.76.0'
