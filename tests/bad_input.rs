@@ -11,10 +11,10 @@ use crate::harness::http::try_get;
 /// Runs kanary with these settings to its end: exit code and all it said.
 fn ended(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let folder = temp_dir();
-    let (mut command, _) = kanary_command(folder.path(), &[&[("KANARY_EBPF", "off")], env].concat());
-    let out = command.args(args).output().expect("kanary starts");
-    let text = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
-    (out.status.code(), text.into_owned())
+    let (mut command, url) = kanary_command(folder.path(), &[&[("KANARY_EBPF", "off")], env].concat());
+    let mut kanary = Daemon::start("kanary", command.args(args), folder, url);
+    let code = kanary.wait(Duration::from_secs(20)).code();
+    (code, kanary.log())
 }
 
 /// The start is refused with one line that holds `parts`.
@@ -34,7 +34,7 @@ fn a_bad_value_stops_the_start_with_variable_value_and_allowed() {
     refused(&[("KANARY_LISTEN", "9477")], &["KANARY_LISTEN=9477", "ADDRESS:PORT"]);
     refused(&[("KANARY_EBPF", "yes")], &["KANARY_EBPF=yes", "auto, require, off"]);
     refused(&[("KANARY_COLLECTORS", "default,-cup")], &["KANARY_COLLECTORS", "cup", "meminfo"]);
-    refused(&[("KANARY_LOG", "loud=")], &["KANARY_LOG=loud="]);
+    refused(&[("KANARY_LOG", "loud")], &["KANARY_LOG=loud", "error, warn, info"]);
     refused(&[("KANARY_NETDEV_DEVICE_EXCLUDE", "(")], &["KANARY_NETDEV_DEVICE_EXCLUDE=("]);
     refused(&[("KANARY_API_LISTEN", "0.0.0.0:9478")], &["KANARY_API_LISTEN=0.0.0.0:9478", "KANARY_API_INSECURE"]);
 }

@@ -150,7 +150,7 @@ pub struct Config {
     pub detector_warmup: u32,
     pub state_dir: PathBuf,
     pub max_series: usize,
-    pub log: String,
+    pub log: tracing::Level,
     pub log_format: LogFormat,
     /// `KANARY_` variables that nothing knows.
     pub unknown: Vec<String>,
@@ -199,12 +199,7 @@ pub const STATE_DIR: Setting =
     Setting::new("KANARY_STATE_DIR", "/var/lib/kanary", "a directory", "what survives a restart");
 pub const MAX_SERIES: Setting =
     Setting::new("KANARY_MAX_SERIES", "5000", "100 to 1000000", "most series on one page; the rest is counted as lost");
-pub const LOG: Setting = Setting::new(
-    "KANARY_LOG",
-    "info",
-    "error, warn, info, debug, trace, or directives of tracing's EnvFilter",
-    "own log",
-);
+pub const LOG: Setting = Setting::new("KANARY_LOG", "info", "error, warn, info, debug, trace", "own log");
 pub const LOG_FORMAT: Setting = Setting::new("KANARY_LOG_FORMAT", "text", "text or json", "own log's form");
 
 /// Every setting above.
@@ -259,7 +254,7 @@ impl Config {
             detector_warmup: vars.parse(&DETECTOR_WARMUP, |v| number(v, 1, 20160))?,
             state_dir: vars.parse(&STATE_DIR, path)?,
             max_series: vars.parse(&MAX_SERIES, |v| number(v, 100, 1_000_000))? as usize,
-            log: vars.get(&LOG).unwrap_or_default().into(),
+            log: vars.parse(&LOG, log_level)?,
             log_format: vars
                 .parse(&LOG_FORMAT, |v| one_of(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))?,
             unknown,
@@ -341,6 +336,20 @@ pub fn duration(value: &str) -> Result<Duration, String> {
 fn duration_between(value: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let d = duration(value)?;
     if (min..=max).contains(&d) { Ok(d) } else { Err("out of range".into()) }
+}
+
+fn log_level(value: &str) -> Result<tracing::Level, String> {
+    use tracing::Level;
+    one_of(
+        value,
+        &[
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ],
+    )
 }
 
 fn syscall_mode(value: &str) -> Result<SyscallMode, String> {

@@ -24,7 +24,7 @@ const SAVE_PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// What keeps it from starting, in one line.
 pub fn main(config: Config) -> Result<ExitCode, String> {
-    telemetry::start_log(&config.log, config.log_format).map_err(|e| e.to_string())?;
+    telemetry::start_log(config.log, config.log_format);
     for name in &config.unknown {
         tracing::warn!(variable = name, "unknown setting: nothing reads it");
     }

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
 
-use crate::config::{self, LogFormat};
+use crate::config::LogFormat;
 
 /// Declares [`Loss`] and the table of its labels.
 macro_rules! losses {
@@ -100,23 +100,13 @@ pub fn started() -> Instant {
 }
 
 /// Starts the log on stderr.
-///
-/// # Errors
-/// When `KANARY_LOG` holds a directive that cannot be understood.
-pub fn start_log(directives: &str, format: LogFormat) -> Result<(), config::Error> {
+pub fn start_log(level: Level, format: LogFormat) {
     started();
-    let filter = EnvFilter::builder().parse(directives).map_err(|e| config::Error {
-        name: config::LOG.name.into(),
-        value: directives.into(),
-        fault: e.to_string(),
-        allowed: config::LOG.allowed.into(),
-    })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    Ok(())
 }
 
 #[cfg(test)]
