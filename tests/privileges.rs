@@ -17,7 +17,9 @@ fn unprivileged(command: &mut Command) -> &mut Command {
 /// A folder that this user can reach the binary's copy in.
 fn reachable(command: &Command, folder: &std::path::Path) -> Command {
     let binary = folder.join("kanary");
-    std::fs::copy(command.get_program(), &binary).expect("the binary can be copied");
+    // By another process: a file that this one has open for writing cannot be run while a test beside it forks.
+    let copied = Command::new("cp").arg(command.get_program()).arg(&binary).status();
+    assert!(copied.is_ok_and(|s| s.success()), "the binary can be copied");
     std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("own folder");
     let mut copy = Command::new(binary);
     copy.env_clear();

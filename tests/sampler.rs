@@ -8,14 +8,19 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::harness::daemon::{Daemon, kanary, temp_dir, wait_for};
 use crate::harness::fuse::HangingMount;
-use crate::harness::http::try_get;
+use crate::harness::http::{agent, try_get_by};
 use crate::harness::{is_root, skip};
 
 /// What a scrape that says it waits two seconds gets, and after how long.
 fn scrape(kanary: &Daemon) -> (u16, String, Duration) {
+    scrape_by(&agent(), kanary)
+}
+
+/// The same by a client that is used again.
+fn scrape_by(agent: &ureq::Agent, kanary: &Daemon) -> (u16, String, Duration) {
     let begin = Instant::now();
     let headers = [("X-Prometheus-Scrape-Timeout-Seconds", "2")];
-    let (status, body) = try_get(&format!("{}/metrics", kanary.url), &headers).expect("an answer");
+    let (status, body) = try_get_by(agent, &format!("{}/metrics", kanary.url), &headers).expect("an answer");
     (status, body, begin.elapsed())
 }
 
@@ -24,8 +29,9 @@ fn storm(kanary: &Daemon, check: impl Fn(&str) + Sync) {
     std::thread::scope(|scope| {
         for _ in 0..50 {
             scope.spawn(|| {
+                let agent = agent();
                 for _ in 0..5 {
-                    let (status, body, took) = scrape(kanary);
+                    let (status, body, took) = scrape_by(&agent, kanary);
                     assert_eq!(status, 200, "{body}");
                     assert!(took < Duration::from_secs(2), "answered after {took:?}");
                     assert!(body.contains("\nnode_memory_MemTotal_bytes "));

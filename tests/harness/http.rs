@@ -11,7 +11,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-fn agent() -> ureq::Agent {
+/// A client that keeps its connections.
+pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(30)))
@@ -24,7 +25,15 @@ fn agent() -> ureq::Agent {
 /// # Errors
 /// When no answer came.
 pub fn try_get(url: &str, headers: &[(&str, &str)]) -> Result<(u16, String), ureq::Error> {
-    let request = headers.iter().fold(agent().get(url), |request, (name, value)| request.header(*name, *value));
+    try_get_by(&agent(), url, headers)
+}
+
+/// The same by a client that is used again.
+///
+/// # Errors
+/// When no answer came.
+pub fn try_get_by(agent: &ureq::Agent, url: &str, headers: &[(&str, &str)]) -> Result<(u16, String), ureq::Error> {
+    let request = headers.iter().fold(agent.get(url), |request, (name, value)| request.header(*name, *value));
     let mut response = request.call()?;
     Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
 }

@@ -27,7 +27,7 @@ use answer::Fault;
 pub use scrape::Renderer;
 
 /// Open connections of one listener; and how many more may be told that there are too many.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 128;
 const REFUSALS: usize = 16;
 /// Pause after accept failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
