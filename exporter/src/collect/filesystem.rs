@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compact_str::{CompactString, ToCompactString};
 use rustix::fs::{StatFs, statfs};
@@ -76,6 +76,7 @@ pub const ROW: Row = Row {
             },
             patience: Patience { round: timeout.min(ROUND), question: timeout },
             table: Table::default(),
+            read_at: None,
             watched: Watched::default(),
         }))
     },
@@ -85,8 +86,14 @@ pub const ROW: Row = Row {
 const ROUND: Duration = Duration::from_millis(500);
 /// Most lines of a table that are remembered for being none.
 const MAX_FAULTS: usize = 8;
+/// The kernel tells when mounts come, go or are remounted, but not when a file system's own options change (ext4's
+/// `emergency_ro`): the table is read again at this age in any case.
+const REREAD: Duration = Duration::from_secs(5);
 /// node_exporter's word for a mount that does not answer.
 const TIMEOUT: &str = "mountpoint timeout";
+
+/// `ST_RDONLY` of statfs(2).
+const ST_RDONLY: u64 = 1;
 
 struct Filesystem {
     /// Of the first process, or kanary's own where that is hidden (`hidepid`).
@@ -94,20 +101,34 @@ struct Filesystem {
     choice: Choice,
     patience: Patience,
     table: Table,
+    read_at: Option<Instant>,
     watched: Watched<Call>,
 }
 
 impl Collector for Filesystem {
     fn collect(&mut self, out: &mut Sink) -> Result<(), Error> {
-        let [first, own] = &mut self.tables;
-        let text = first.read().or_else(|e: Unreadable| own.read().map_err(|_| e))?;
-        if self.table.text != text.bytes {
-            self.table = Table::new(&text, &self.choice)?;
+        let now = Instant::now();
+        let unchanged = self.tables.iter().any(ProcFile::is_unchanged);
+        if !unchanged || self.read_at.is_none_or(|at| now - at >= REREAD) {
+            self.read_at = None;
+            self.read_table()?;
+            self.read_at = Some(now);
         }
         self.table.faults.iter().for_each(|fault| out.fault(fault.as_str()));
         let answers = self.watched.ask(&self.table.calls, self.patience);
         for mount in &self.table.mounts {
             mount.put(answers[mount.call].as_ref(), out);
+        }
+        Ok(())
+    }
+}
+
+impl Filesystem {
+    fn read_table(&mut self) -> Result<(), Error> {
+        let [first, own] = &mut self.tables;
+        let text = first.read().or_else(|e: Unreadable| own.read().map_err(|_| e))?;
+        if self.table.text != text.bytes {
+            self.table = Table::new(&text, &self.choice)?;
         }
         Ok(())
     }
@@ -223,9 +244,12 @@ impl Mount {
         };
         let [device, mountpoint, fstype] = self.labels();
         let labels = [device, mountpoint, fstype, &error];
+        let stat = answer.and_then(|answer| answer.as_ref().ok());
+        // The flag tells at once that a file system turned read-only by itself.
+        let readonly = self.readonly || stat.is_some_and(|s| s.f_flags as u64 & ST_RDONLY != 0);
         out.number(&fs::DEVICE_ERROR, &labels, flag(!error.is_empty()));
-        out.number(&fs::READONLY, &labels, flag(self.readonly));
-        let Some(Ok(stat)) = answer else { return };
+        out.number(&fs::READONLY, &labels, flag(readonly));
+        let Some(stat) = stat else { return };
         let bytes = |blocks: u64| blocks as f64 * stat.f_bsize as f64;
         out.number(&fs::SIZE, &labels, bytes(stat.f_blocks));
         out.number(&fs::FREE_BYTES, &labels, bytes(stat.f_bfree));

@@ -7,6 +7,8 @@
 mod bpf;
 mod cpu;
 mod cpuinfo;
+#[cfg(test)]
+mod damaged;
 mod diskstats;
 mod fields;
 mod filesystem;

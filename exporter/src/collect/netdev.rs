@@ -14,6 +14,7 @@ use std::path::Path;
 
 use compact_str::CompactString;
 use rustix::fs::{readlink, statfs};
+use rustix::io::Errno;
 
 use super::fields::{LineMemo, integer, valid_utf8, words};
 use super::filter::Filter;
@@ -138,14 +139,19 @@ fn from_kernel(socket: &mut Option<Netlink>, names: &mut Names, out: &mut Sink) 
         None => Netlink::open().map_err(failed)?,
     };
     for link in open.links().map_err(failed)? {
-        put_link(&link, names, out);
+        match open.name(&link) {
+            Ok(name) => put_link(name.as_ref(), &link, names, out),
+            // Gone meanwhile.
+            Err(Errno::NODEV) => {}
+            Err(e) => out.fault(format!("rtnetlink: name of an interface: {}", std::io::Error::from(e))),
+        }
     }
     *socket = Some(open);
     Ok(())
 }
 
-fn put_link(link: &Link, names: &mut Names, out: &mut Sink) {
-    let Some(name) = names.shown(&link.name) else { return };
+fn put_link(name: &str, link: &Link, names: &mut Names, out: &mut Sink) {
+    let Some(name) = names.shown(name.as_bytes()) else { return };
     let counters = link.counters();
     for (family, summed) in &KERNEL {
         let sum = summed.iter().try_fold(0u64, |sum, i| Some(sum.wrapping_add(*counters.get(*i)?)));

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
 use rustix::io::{Errno, pread};
 
@@ -115,6 +116,15 @@ impl ProcFile {
         Ok(Text { path: &self.path, bytes: &self.buffer[..length] })
     }
 
+    /// Whether the kernel says that nothing changed since this was asked last or the file was opened. Only some files
+    /// of procfs can tell, such as the table of mounts.
+    pub fn is_unchanged(&self) -> bool {
+        self.kept.as_ref().is_some_and(|fd| {
+            let mut polled = [PollFd::new(fd, PollFlags::PRI)];
+            poll(&mut polled, Some(&Timespec::default())) == Ok(0)
+        })
+    }
+
     fn fill(&mut self) -> Result<usize, Reason> {
         if let Some(fd) = self.kept.take() {
             // A kept descriptor of a device or process that went away fails for good: open anew once.
@@ -219,6 +229,24 @@ mod tests {
         assert_eq!(read_once(&path).unwrap().len(), 100_000);
         std::fs::write(&path, vec![b'x'; LIMIT + 1]).unwrap();
         assert_eq!(read_once(&path).unwrap_err().reason, Reason::TooLong);
+    }
+
+    #[test]
+    fn a_process_that_ends_takes_its_files_along() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut file = ProcFile::new(format!("/proc/{}/stat", child.id()));
+        assert!(!file.read().unwrap().bytes.is_empty());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(file.read().is_err());
+    }
+
+    #[test]
+    fn the_table_of_mounts_tells_when_it_changes() {
+        let mut file = ProcFile::new("/proc/self/mountinfo");
+        assert!(!file.is_unchanged());
+        file.read().unwrap();
+        assert!(file.is_unchanged());
     }
 
     #[test]
