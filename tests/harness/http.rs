@@ -1,14 +1,21 @@
 //! HTTP as a client, and questions to Prometheus.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// A port nobody listens on at this moment.
+/// Ports given out lie below those that the kernel gives to connections.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port nobody listens on at this moment, and never the same twice: tests run side by side.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let length = u32::from(PORTS.end - PORTS.start);
+    let next = || std::process::id().wrapping_mul(97).wrapping_add(GIVEN.fetch_add(1, Relaxed)) % length;
+    let mut ports = std::iter::repeat_with(|| PORTS.start + next() as u16);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("loopback has free ports")
 }
 
 /// A client that keeps its connections.
