@@ -3,6 +3,8 @@
 //! Renderers are pure functions of a [`page::Page`]. Nothing here reads /proc, knows a collector or waits for one
 //! longer than the deadline of whoever asked: fresh values come from a [`Source`].
 
+#[cfg(test)]
+mod agreement;
 pub mod buckets;
 mod buffers;
 pub mod gzip;
