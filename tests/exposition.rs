@@ -10,9 +10,10 @@ use kanary::snapshot::{Histogram, Value};
 use serde_json::Value as Json;
 
 use crate::fixed::{self, Server};
-use crate::harness::daemon::{Daemon, prometheus, wait_for};
+use crate::harness::daemon::{Daemon, kanary, prometheus, wait_for};
 use crate::harness::http::get_json;
 use crate::harness::tools::tool;
+use crate::harness::{ebpf_lock, is_root};
 
 type Labels = BTreeMap<String, String>;
 
@@ -67,6 +68,37 @@ fn prometheus_3_stores_every_format_alike() {
     check_types(&daemon, "text");
     check_types(&daemon, "openmetrics");
     check_types(&daemon, "native");
+}
+
+#[test]
+fn the_binary_is_stored_alike_in_every_format() {
+    let test = "the_binary_is_stored_alike_in_every_format";
+    let Some(program) = tool(test, "prometheus3") else { return };
+    let lock = is_root().then(|| ebpf_lock(test)).flatten();
+    let kanary = kanary(if lock.is_some() { &[] } else { &[("KANARY_EBPF", "off")] });
+    let port = kanary.url.rsplit(':').next().unwrap().parse().unwrap();
+    let config = config(&[
+        ("text", port, "scrape_protocols: [PrometheusText0.0.4]"),
+        ("openmetrics", port, "scrape_protocols: [OpenMetricsText1.0.0]"),
+        ("both", port, "scrape_protocols: [PrometheusProto]\n    always_scrape_classic_histograms: true"),
+    ]);
+    let daemon = prometheus(&program, &config, &["--enable-feature=native-histograms"]);
+    let stored = |job: &str| {
+        // What comes and goes with load (errnos, anomalies, calls under way) is not there at every moment.
+        let query = format!(
+            "{{job=\"{job}\",__name__!~\"up|scrape_.*|kanary_anomal.*|kanary_trend.*|kanary_syscall.*\"}} \
+             or {{job=\"{job}\",__name__=~\"kanary_syscall_duration_seconds_bucket\",syscall=\"~other\"}}"
+        );
+        raw(&daemon, &query).iter().map(labels).collect::<BTreeSet<_>>()
+    };
+    let mut all = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
+    let alike = wait_for(Duration::from_secs(20), || {
+        all = ["text", "openmetrics", "both"].map(stored);
+        all[0].len() > 150 && all[0] == all[1] && all[0] == all[2]
+    });
+    let difference = |other: usize| all[0].symmetric_difference(&all[other]).collect::<Vec<_>>();
+    assert!(alike, "{} series: {:?} {:?}", all[0].len(), difference(1), difference(2));
+    assert!(query(&daemon, "scrape_samples_scraped > 0").len() == 3);
 }
 
 /// One job each: name, port, more settings.

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 
 use crate::fixed::{self, Fixed, runtime, snapshot};
-use crate::harness::daemon::{Daemon, temp_dir, wait_for};
+use crate::harness::daemon::{Daemon, kanary, temp_dir, wait_for};
 use crate::harness::http::{free_port, get_json, try_get};
 use crate::harness::tools::tool;
 use crate::harness::workspace;
@@ -77,16 +77,19 @@ fn strict(test: &str, files: &[&Path]) -> Option<(Daemon, u16, u16)> {
 
 /// Waits for `n` requests, none of which may have a fault.
 fn requests(daemon: &Daemon, n: usize) -> Vec<Json> {
-    let lines = || daemon.log().lines().skip(1).map(str::to_string).collect::<Vec<_>>();
-    let complete = |lines: &[String]| lines.iter().filter(|l| l.ends_with('}')).count();
-    assert!(wait_for(Duration::from_secs(20), || complete(&lines()) >= n), "{}", daemon.log());
-    let lines = lines();
-    let parsed = lines.iter().filter(|l| l.ends_with('}'));
-    let parsed: Vec<Json> = parsed.map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
-    for request in &parsed {
+    assert!(wait_for(Duration::from_secs(20), || all_requests(daemon).len() >= n), "{}", daemon.log());
+    let requests = all_requests(daemon);
+    for request in &requests {
         assert_eq!(request["faults"], json!([]));
     }
-    parsed
+    requests
+}
+
+/// What the target has said of each request so far.
+fn all_requests(daemon: &Daemon) -> Vec<Json> {
+    let log = daemon.log();
+    // A line that is still being written does not parse.
+    log.lines().skip(1).filter_map(|l| serde_json::from_str(l).ok()).collect()
 }
 
 /// Values by metric and attributes (as JSON text, sorted).
@@ -208,6 +211,26 @@ fn a_strict_target_over_grpc_gets_every_value() {
         same(&values(last), &expected(explicit));
         assert_eq!(last["headers"]["api-key"], "x");
         assert!(last["headers"]["user-agent"].as_str().unwrap().starts_with("OTel-OTLP-Exporter-Rust/"));
+    }
+}
+
+#[test]
+fn the_binary_pushes_what_a_strict_target_takes() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let Some((target, grpc, http)) = strict("the_binary_pushes_what_a_strict_target_takes", &[]) else { return };
+        let port = if protocol == "grpc" { grpc } else { http };
+        let _kanary = kanary(&[
+            ("KANARY_EBPF", "off"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}")),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
+        ]);
+        let requests = requests(&target, 4);
+        let metrics = requests[0]["metrics"].as_object().unwrap();
+        for name in ["cpu.time", "memory.usage", "disk.io", "network.io", "filesystem.usage"] {
+            assert!(metrics.contains_key(&format!("system.{name}")), "{name} is not among {:?}", metrics.keys());
+        }
     }
 }
 
