@@ -12,8 +12,10 @@ use super::text::{self, Format};
 use super::{number, protobuf};
 use crate::snapshot::{Histogram, Sink, Snapshot};
 
-/// Name and labels, `le` among them, and the value's bits.
-type Series = BTreeMap<(String, Vec<(String, String)>), u64>;
+/// Names and values, `le` among them.
+type Labels = Vec<(String, String)>;
+/// Name and labels, and the value's bits.
+type Series = BTreeMap<(String, Labels), u64>;
 
 /// Reads a text page, accepting nothing but what the format allows.
 fn read(page: &str, format: Format) -> Result<Series, String> {
@@ -61,10 +63,10 @@ fn suffixes(kind: &str, format: Format) -> Result<&'static [&'static str], Strin
     }
 }
 
-fn sample(line: &str) -> Result<(String, Vec<(String, String)>, f64), String> {
+fn sample(line: &str) -> Result<(String, Labels, f64), String> {
     let end = line.find(['{', ' ']).ok_or("a sample without a value")?;
     let (name, mut rest) = line.split_at(end);
-    let mut labels = Vec::new();
+    let mut labels = Labels::new();
     if let Some(inner) = rest.strip_prefix('{') {
         rest = inner;
         loop {
