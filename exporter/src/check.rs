@@ -45,7 +45,7 @@ fn setting(config: &Config, s: &Setting) {
 /// True when there is none.
 fn unknown(config: &Config) -> bool {
     for name in &config.unknown {
-        println!("  {name:<42} unknown: nothing reads it");
+        println!("  {name:<56} unknown: nothing reads it");
     }
     config.unknown.is_empty()
 }
