@@ -39,7 +39,7 @@ fn setting(config: &Config, s: &Setting) {
     // Headers carry credentials.
     let hidden = config.vars.set(s.name).filter(|_| s.name.ends_with("_HEADERS")).map(|_| "(not shown)");
     let value = hidden.or(config.vars.get(s)).unwrap_or("-");
-    println!("  {:<42} {value:<32} {origin}", s.name);
+    println!("  {:<56} {origin:<12} {value}", s.name);
 }
 
 /// True when there is none.
