@@ -20,12 +20,15 @@
 #define ERRNO_PROBES 8        /* Places looked at for one pair. */
 #define ERRNO_BITS 12         /* Of a pair's key: syscall << ERRNO_BITS | errno. */
 
-/* Settings, written by user space while the programs run. All zero filters nothing and times every call. */
+/* Settings, written by user space at any time. All zero filters nothing and times every call. */
 struct control {
 	__u32 own_tgid;     /* Calls of this process are left out. */
-	__u32 reserved;
 	__u32 masks[CALLS]; /* One call in mask + 1 is timed; the mask is one less than a power of two. */
-	__u64 cpu_unknown;  /* Calls on CPUs that came after loading. Written by the kernel. */
+};
+
+/* What no CPU's own memory can count. */
+struct losses {
+	__u64 cpu_unknown; /* Calls on CPUs that came after loading. */
 };
 
 /* A call under way. */
@@ -82,7 +85,7 @@ _Static_assert(sizeof(struct row) == 8 + 8 * ROW_BUCKETS, "no padding");
 _Static_assert(GROUPS * ROW_BUCKETS >= BUCKETS && (GROUPS - 1) * ROW_BUCKETS < BUCKETS, "groups cover the buckets");
 _Static_assert(sizeof(struct per_cpu) == 64 + CALLS * 64 + ROWS * 136 + ERRNOS * 16, "no padding");
 _Static_assert((ERRNOS & (ERRNOS - 1)) == 0 && CALL_FOREIGN == CALLS - 1, "used as masks and bounds");
-_Static_assert(sizeof(struct control) <= 4096, "one page");
+_Static_assert(sizeof(struct control) == 4 + 4 * CALLS, "no padding: user space writes it as an array of __u32");
 #endif
 
 #endif

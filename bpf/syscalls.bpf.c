@@ -23,37 +23,37 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 		__type(value, type_);                            \
 	} name SEC(".maps")
 
-SHARED_ARRAY(control, struct control);
 SHARED_ARRAY(starts, struct start_set);
 SHARED_ARRAY(cpus, struct per_cpu);
+SHARED_ARRAY(losses, struct losses);
 
-/* Number of start sets as a power of two; set at load. */
-const volatile __u32 SET_BITS = 0;
+/* A variable, not a mapped array: its address is a constant, which saves a lookup in every program. */
+struct control control SEC(".bss.control");
 
-static __always_inline struct control *settings(void)
+/* Number of start sets less one, a power of two less one. */
+const volatile __u32 SET_MASK = 0;
+
+static __always_inline void count_unknown_cpu(void)
 {
 	__u32 zero = 0;
+	struct losses *lost = bpf_map_lookup_elem(&losses, &zero);
 
-	return bpf_map_lookup_elem(&control, &zero);
+	if (lost)
+		__sync_fetch_and_add(&lost->cpu_unknown, 1);
 }
 
 /* This CPU's memory; a CPU that came after loading has none. */
-static __always_inline struct per_cpu *this_cpu(struct control *control)
+static __always_inline struct per_cpu *this_cpu(void)
 {
 	__u32 id = bpf_get_smp_processor_id();
-	struct per_cpu *cpu = bpf_map_lookup_elem(&cpus, &id);
 
-	if (!cpu)
-		__sync_fetch_and_add(&control->cpu_unknown, 1);
-	return cpu;
+	return bpf_map_lookup_elem(&cpus, &id);
 }
 
-/* The set of a task: its id rotated, so that neighbours do not share a cache line. */
+/* The set of a task. An odd factor permutes the low bits: neighbours are kept apart, and nobody is put together. */
 static __always_inline struct start_set *starts_of(__u32 tid)
 {
-	__u32 bits = SET_BITS & 31;
-	__u32 mask = (1u << bits) - 1;
-	__u32 id = (tid << 1 | (tid & mask) >> (bits - 1)) & mask;
+	__u32 id = tid * 2654435769u & SET_MASK;
 
 	return bpf_map_lookup_elem(&starts, &id);
 }
@@ -66,13 +66,13 @@ static __always_inline __u32 row_of(struct task_struct *task, long nr)
 	return nr;
 }
 
-static __always_inline int chosen(__u32 mask, struct control *control)
+static __always_inline int chosen(__u32 mask)
 {
 	struct per_cpu *cpu;
 
 	if (mask == MASK_NEVER)
 		return 0;
-	cpu = this_cpu(control);
+	cpu = this_cpu();
 	if (!cpu)
 		return 0;
 	/* Knuth's MMIX generator. A counter would keep step with programs that call in turns. */
@@ -80,12 +80,11 @@ static __always_inline int chosen(__u32 mask, struct control *control)
 	return !(cpu->random >> 40 & mask);
 }
 
-static __always_inline void count(struct control *control, __u32 nr)
+/* Counts of a row. The mask changes nothing; it lets the verifier see the bound, wherever the row was kept. */
+static __always_inline struct call *call_of(struct per_cpu *cpu, __u32 nr)
 {
-	struct per_cpu *cpu = this_cpu(control);
-
-	if (cpu && nr < CALLS)
-		cpu->calls[nr].count++;
+	barrier_var(nr);
+	return &cpu->calls[nr & (CALLS - 1)];
 }
 
 /* Own place first, then an empty one, else the older call's. */
@@ -100,7 +99,7 @@ static __always_inline struct start *place(struct start_set *set, __u32 tid)
 	return first;
 }
 
-static __always_inline void begin(struct control *control, struct task_struct *task, __u32 nr)
+static __always_inline void begin(struct task_struct *task, __u32 nr)
 {
 	__u32 tid = task->pid;
 	struct start_set *set = starts_of(tid);
@@ -110,7 +109,7 @@ static __always_inline void begin(struct control *control, struct task_struct *t
 		return;
 	start = place(set, tid);
 	if (start->ts && start->tid != tid) {
-		struct per_cpu *cpu = this_cpu(control);
+		struct per_cpu *cpu = this_cpu();
 
 		if (cpu)
 			cpu->starts_evicted++;
@@ -124,21 +123,25 @@ SEC("tp_btf/sys_enter")
 int kanary_sysenter(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct control *control = settings();
 	__u32 nr, mask;
 
-	if (!control || task->tgid == control->own_tgid)
+	if (task->tgid == control.own_tgid)
 		return 0;
 	nr = row_of(task, ctx[1]);
 	/* These never come back, so they are counted here and leave no start behind. */
 	if (nr == NR_EXIT || nr == NR_EXIT_GROUP) {
-		count(control, nr);
+		struct per_cpu *cpu = this_cpu();
+
+		if (cpu)
+			call_of(cpu, nr)->count++;
+		else
+			count_unknown_cpu();
 		return 0;
 	}
-	mask = control->masks[nr];
-	if (mask && !chosen(mask, control))
+	mask = control.masks[nr];
+	if (mask && !chosen(mask))
 		return 0;
-	begin(control, task, nr);
+	begin(task, nr);
 	return 0;
 }
 
@@ -192,24 +195,24 @@ static __noinline __u32 give_row(struct per_cpu *cpu, __u32 nr, __u32 group)
 	return id;
 }
 
-static __always_inline void add_duration(struct per_cpu *cpu, __u32 nr, __u64 ns)
+static __always_inline void add_duration(struct per_cpu *cpu, struct call *call, __u32 nr, __u64 ns)
 {
 	__u32 bucket = bucket_of(ns);
 	__u32 group = bucket / ROW_BUCKETS;
 	__u32 id;
 
-	if (nr >= CALLS || group >= GROUPS)
+	if (group >= GROUPS)
 		return;
-	id = cpu->calls[nr].rows[group];
+	id = call->rows[group];
 	if (!id)
 		id = give_row(cpu, nr, group);
 	if (id >= ROWS)
 		return;
 	/* A sum belongs to its buckets. */
 	if (id < GROUPS)
-		nr = CALL_FOREIGN;
+		call = &cpu->calls[CALL_FOREIGN];
 	cpu->rows[id].counts[bucket % ROW_BUCKETS]++;
-	cpu->calls[nr].sum += ns;
+	call->sum += ns;
 }
 
 /* What finds no place is known to user space as the rest of `errors`. */
@@ -263,54 +266,58 @@ int kanary_sysexit(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];
-	struct control *control = settings();
-	long ret = ctx[1], number;
-	struct per_cpu *cpu;
-	struct start *start;
 	__u64 began = 0, now = 0;
+	struct start *start;
+	struct per_cpu *cpu;
+	struct call *call;
+	long number, ret;
 	__u32 nr;
 
-	if (!control || task->tgid == control->own_tgid)
+	if (task->tgid == control.own_tgid)
 		return 0;
 	number = call_number(regs);
-	/* rt_sigreturn restores the registers of the interrupted code, its own number and result are gone. */
-	if (number == -1)
-		ret = 0;
+	/* rt_sigreturn restores the registers of the interrupted code: its own number and result are gone. */
+	ret = number == -1 ? 0 : ctx[1];
 	nr = number == -1 ? NR_RT_SIGRETURN : row_of(task, number);
+	/* The clock waits for all that is under way, so it is read before the lookups when it will be needed. */
+	if (!control.masks[nr & (CALLS - 1)])
+		now = bpf_ktime_get_ns();
 
 	start = find(task->pid);
 	if (start && start->ts) {
 		__u32 entered = start->nr;
-
-		began = start->ts;
-		start->ts = 0;
-		if (began >= task->start_time && (number == -1 || is_exec(entered, ret)))
-			nr = entered;
 		/*
-		 * Left behind by an earlier task of this id (an exec from a thread that does not lead its group takes
-		 * the leader's id), or by this task's own call that never came back.
+		 * A start may be left behind by an earlier task of this id (an exec from a thread that does not lead
+		 * its group takes the leader's id) or by this task's own call that never came back.
 		 */
-		if (began < task->start_time || entered != nr)
-			began = 0;
-		else
+		int own = start->ts >= task->start_time;
+
+		if (own && (number == -1 || is_exec(entered, ret)))
+			nr = entered;
+		if (own && entered == nr)
+			began = start->ts;
+		if (began && !now)
 			now = bpf_ktime_get_ns();
+		start->ts = 0;
 	}
 	if (is_birth(nr, ret))
 		return 0;
-	cpu = this_cpu(control);
-	if (!cpu || nr >= CALLS)
+	cpu = this_cpu();
+	if (!cpu) {
+		count_unknown_cpu();
 		return 0;
-	cpu->calls[nr].count++;
+	}
+	call = call_of(cpu, nr);
+	call->count++;
 	if ((unsigned long)ret >= (unsigned long)-MAX_ERRNO && !is_restart(-ret)) {
-		cpu->calls[nr].errors++;
+		call->errors++;
 		count_errno(cpu, nr, -ret);
 	}
 	if (!began)
 		return 0;
-	if (now < began) {
+	if (now < began)
 		cpu->clock_backward++;
-		return 0;
-	}
-	add_duration(cpu, nr, now - began);
+	else
+		add_duration(cpu, call, nr, now - began);
 	return 0;
 }

@@ -31,15 +31,10 @@ impl<T: Shared> Mapped<T> {
     /// # Errors
     /// The kernel's.
     pub fn read_only(array: impl AsFd, len: usize) -> io::Result<Self> {
-        Self::shared(array, len, ProtFlags::READ)
-    }
-
-    /// Maps an array of `len` elements for reading and writing.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn writable(array: impl AsFd, len: usize) -> io::Result<Self> {
-        Self::shared(array, len, ProtFlags::READ | ProtFlags::WRITE)
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours, and the kernel refuses
+        // a length beyond the array.
+        let at = unsafe { mmap(null_mut(), size::<T>(len), ProtFlags::READ, MapFlags::SHARED, array, 0) }?;
+        Self::new(at, len)
     }
 
     /// Zeroed memory of this process alone: an array without a kernel.
@@ -48,19 +43,8 @@ impl<T: Shared> Mapped<T> {
     /// The kernel's.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        // SAFETY: as above.
         let at = unsafe { mmap_anonymous(null_mut(), size::<T>(len), access, MapFlags::PRIVATE) }?;
-        Self::new(at, len)
-    }
-
-    /// Bytes of kernel memory behind it.
-    pub fn bytes(&self) -> usize {
-        size::<T>(self.len)
-    }
-
-    fn shared(array: impl AsFd, len: usize, access: ProtFlags) -> io::Result<Self> {
-        // SAFETY: as in `anonymous`; the kernel refuses a length beyond the array.
-        let at = unsafe { mmap(null_mut(), size::<T>(len), access, MapFlags::SHARED, array, 0) }?;
         Self::new(at, len)
     }
 

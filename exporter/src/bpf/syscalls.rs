@@ -1,14 +1,14 @@
 //! Programs and maps of `bpf/syscalls.bpf.c`.
 
+use std::mem::offset_of;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use aya::maps::Map;
+use aya::maps::{Array, Map};
 use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader};
 
-use super::abi::{Control, MASK_NEVER, PerCpu, Shared, StartSet};
+use super::abi::{Control, Losses, MASK_NEVER, PerCpu, Shared, StartSet};
 use super::holder::{Claim, refuse_second};
 use super::host::{Facts, own_tgid, refusal};
 use super::mapped::{Mapped, size};
@@ -25,12 +25,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sy
 const STARTS_PER_CPU: usize = 4096;
 const STARTS_AT_LEAST: usize = 8192;
 
-/// Memory that the programs write.
+/// Map of the settings; the others are named after their variables, too.
+const CONTROL: &str = ".bss.control";
+
+/// Memory that the programs write, and how they time.
 pub struct Maps {
-    pub control: Mapped<Control>,
     pub starts: Mapped<StartSet>,
     /// One element for each CPU there was at load, by its number.
     pub cpus: Mapped<PerCpu>,
+    /// One element.
+    pub losses: Mapped<Losses>,
+    mask: u32,
 }
 
 impl Maps {
@@ -38,28 +43,26 @@ impl Maps {
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn detached(cpus: usize) -> std::io::Result<Self> {
+    pub fn detached(mode: SyscallMode, cpus: usize) -> std::io::Result<Self> {
         Ok(Maps {
-            control: Mapped::anonymous(1)?,
             starts: Mapped::anonymous(start_sets(cpus, usize::MAX))?,
             cpus: Mapped::anonymous(cpus)?,
+            losses: Mapped::anonymous(1)?,
+            mask: mask_of(mode),
         })
     }
 
-    /// Share of the calls of row `nr` that are timed.
-    pub fn sampling_ratio(&self, nr: usize) -> f64 {
-        match self.control[0].masks[nr].load(Relaxed) {
+    /// Share of calls that are timed.
+    pub fn sampling_ratio(&self) -> f64 {
+        match self.mask {
             MASK_NEVER => 0.0,
             mask => 1.0 / (f64::from(mask) + 1.0),
         }
     }
-
-    fn set_mode(&self, mode: SyscallMode) {
-        for mask in &self.control[0].masks {
-            mask.store(mask_of(mode), Relaxed);
-        }
-    }
 }
+
+/// `Control` as aya can write it: nothing but u32.
+type ControlWords = [u32; size_of::<Control>() / 4];
 
 fn mask_of(mode: SyscallMode) -> u32 {
     match mode {
@@ -77,11 +80,12 @@ pub fn start_sets(cpus: usize, pid_max: usize) -> usize {
 }
 
 /// Kernel memory of the maps in bytes, by name.
-pub fn map_bytes(cpus: usize, pid_max: usize) -> [(&'static str, usize); 3] {
+pub fn map_bytes(cpus: usize, pid_max: usize) -> [(&'static str, usize); 4] {
     [
         ("control", size::<Control>(1)),
-        ("starts", size::<StartSet>(start_sets(cpus, pid_max))),
         ("cpus", size::<PerCpu>(cpus)),
+        ("losses", size::<Losses>(1)),
+        ("starts", size::<StartSet>(start_sets(cpus, pid_max))),
     ]
 }
 
@@ -113,19 +117,19 @@ impl Attached {
         let sets = start_sets(cpus, pid_max(proc));
         let mut programs = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global("SET_BITS", &sets.trailing_zeros(), true)
+            .override_global("SET_MASK", &(sets as u32 - 1), true)
             .map_max_entries("starts", sets as u32)
             .map_max_entries("cpus", cpus as u32)
             .load(OBJECT)
             .map_err(|e| refusal("creating maps", &e))?;
         let sizes = sizes(&programs);
         let maps = Maps {
-            control: map(&programs, "control", 1, true)?,
-            starts: map(&programs, "starts", sets, false)?,
-            cpus: map(&programs, "cpus", cpus, false)?,
+            starts: map(&programs, "starts", sets)?,
+            cpus: map(&programs, "cpus", cpus)?,
+            losses: map(&programs, "losses", 1)?,
+            mask: mask_of(mode),
         };
-        maps.control[0].own_tgid.store(own_tgid(proc).unwrap_or(0), Relaxed);
-        maps.set_mode(mode);
+        write_control(&mut programs, own_tgid(proc).unwrap_or(0), maps.mask)?;
         for (name, _, tracepoint) in PROGRAMS {
             let program = program(&mut programs, name)?;
             program.load(tracepoint, &btf).map_err(|e| refusal(name, &e))?;
@@ -176,10 +180,17 @@ fn program<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoi
     program.try_into().map_err(|e| refusal(name, &e))
 }
 
-fn map<T: Shared>(programs: &Ebpf, name: &str, len: usize, writable: bool) -> Result<Mapped<T>, Refusal> {
+fn map<T: Shared>(programs: &Ebpf, name: &str, len: usize) -> Result<Mapped<T>, Refusal> {
     let Some(Map::Array(data)) = programs.map(name) else { return Err(absent("map", name)) };
-    let mapped = if writable { Mapped::writable(data.fd(), len) } else { Mapped::read_only(data.fd(), len) };
-    mapped.map_err(|e| refusal(&format!("mapping {name}"), &e))
+    Mapped::read_only(data.fd(), len).map_err(|e| refusal(&format!("mapping {name}"), &e))
+}
+
+fn write_control(programs: &mut Ebpf, own_tgid: u32, mask: u32) -> Result<(), Refusal> {
+    let map = programs.map_mut(CONTROL).ok_or_else(|| absent("map", CONTROL))?;
+    let mut control = Array::<_, ControlWords>::try_from(map).map_err(|e| refusal(CONTROL, &e))?;
+    let mut words: ControlWords = [mask; _];
+    words[offset_of!(Control, own_tgid) / 4] = own_tgid;
+    control.set(0, words, 0).map_err(|e| refusal(CONTROL, &e))
 }
 
 fn absent(what: &str, name: &str) -> Refusal {
@@ -193,6 +204,7 @@ fn sizes(programs: &Ebpf) -> Vec<(String, u64)> {
             let Map::Array(data) = map else { return None };
             let info = data.info().ok()?;
             let bytes = u64::from(info.max_entries()) * u64::from(info.value_size()).next_multiple_of(8);
+            let name = name.rsplit('.').next()?;
             Some((name.to_owned(), bytes.next_multiple_of(rustix::param::page_size() as u64)))
         })
         .collect();
@@ -224,7 +236,6 @@ fn return_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::abi;
 
     fn per_cpu(cpus: usize, pid_max: usize) -> usize {
         // Constants: two tables of buckets.
@@ -252,12 +263,9 @@ mod tests {
 
     #[test]
     fn masks_mean_shares() {
-        let maps = Maps::detached(1).unwrap();
         for (mode, share) in [(SyscallMode::Exact, 1.0), (SyscallMode::Sampled, 1.0 / 16.0), (SyscallMode::Count, 0.0)]
         {
-            maps.set_mode(mode);
-            assert_eq!(maps.sampling_ratio(0), share);
+            assert_eq!(Maps::detached(mode, 1).unwrap().sampling_ratio(), share);
         }
-        assert_eq!(abi::CALLS as usize, maps.control[0].masks.len());
     }
 }

@@ -95,7 +95,7 @@ impl Syscalls {
 
     fn emit(&mut self, nr: usize, tally: &Tally, out: &mut Sink) {
         let label = self.labels[nr].as_str();
-        let ratio = self.maps.sampling_ratio(nr);
+        let ratio = self.maps.sampling_ratio();
         out.number(&TOTAL, &[label], tally.count as f64);
         out.number(&SAMPLING_RATIO, &[label], ratio);
         if ratio > 0.0 || !tally.buckets.is_empty() {
@@ -124,7 +124,7 @@ impl Syscalls {
             (Loss::StartMissing, sum(|cpu| cpu.starts_evicted.load(Relaxed))),
             (Loss::BucketsFull, sum(|cpu| cpu.rows_full.load(Relaxed))),
             (Loss::ClockBackward, sum(|cpu| cpu.clock_backward.load(Relaxed))),
-            (Loss::CpuAdded, self.maps.control[0].cpu_unknown.load(Relaxed)),
+            (Loss::CpuAdded, self.maps.losses[0].cpu_unknown.load(Relaxed)),
         ];
         for ((loss, total), before) in now.into_iter().zip(&mut self.lost) {
             lost(loss, total - *before);
@@ -182,13 +182,17 @@ fn now() -> Now {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SyscallChoice;
+    use crate::config::{SyscallChoice, SyscallMode};
     use crate::snapshot::{Samples, Value};
     use totals::tests::call;
 
     fn collector(choice: &SyscallChoice) -> Syscalls {
+        collector_in(SyscallMode::Exact, choice)
+    }
+
+    fn collector_in(mode: SyscallMode, choice: &SyscallChoice) -> Syscalls {
         let chosen = Chosen::new(choice, names::syscall_number, WORKING).unwrap();
-        Syscalls::new(Arc::new(Maps::detached(2).unwrap()), chosen, "/nowhere".into())
+        Syscalls::new(Arc::new(Maps::detached(mode, 2).unwrap()), chosen, "/nowhere".into())
     }
 
     fn collect(collector: &mut Syscalls) -> Vec<Samples> {
@@ -235,10 +239,7 @@ mod tests {
 
     #[test]
     fn nothing_is_timed_nothing_is_said_of_durations() {
-        let mut collector = collector(&SyscallChoice::All);
-        for mask in &collector.maps.control[0].masks {
-            mask.store(crate::bpf::abi::MASK_NEVER, Relaxed);
-        }
+        let mut collector = collector_in(SyscallMode::Count, &SyscallChoice::All);
         call(&collector.maps.cpus[0], 0, 0, 0, 0);
         let samples = collect(&mut collector);
         assert_eq!(value(&samples, "kanary_syscalls_total", &["read"]), Some(Value::Number(1.0)));
