@@ -23,11 +23,13 @@ pub struct Feed {
     /// How often the detector wants it; `None` when no feature needs it.
     period: Option<Duration>,
     last: Option<(Instant, Arc<Section>)>,
+    /// When the detector saw it last; scrapes in between do not count.
+    shown: Option<Instant>,
 }
 
 impl Feed {
     pub fn new(id: &'static str, collector: Box<dyn Collector>, period: Option<Duration>) -> Self {
-        Feed { id, collector, period, last: None }
+        Feed { id, collector, period, last: None, shown: None }
     }
 
     pub fn id(&self) -> &'static str {
@@ -47,12 +49,15 @@ impl Feed {
         section
     }
 
-    fn due(&self, now: Instant) -> bool {
-        match (self.period, &self.last) {
-            (Some(period), Some((at, _))) => now.duration_since(*at) + REUSE >= period,
-            (Some(_), None) => true,
-            (None, _) => false,
+    /// A fresh answer when the detector wants one now.
+    fn due(&mut self, now: Instant, shared: &Shared) -> Option<Arc<Section>> {
+        let period = self.period?;
+        // Ticks do not come to the millisecond.
+        if self.shown.is_some_and(|at| now.duration_since(at) + REUSE < period) {
+            return None;
         }
+        self.shown = Some(now);
+        Some(self.section(Duration::ZERO, shared))
     }
 }
 
@@ -158,8 +163,7 @@ impl Sampler {
     }
 
     fn tick(&mut self, now: Instant) {
-        let due = self.feeds.iter_mut().filter(|s| s.due(now));
-        let sections = due.map(|s| s.section(Duration::ZERO, &self.shared)).collect();
+        let sections = self.feeds.iter_mut().filter_map(|f| f.due(now, &self.shared)).collect();
         let snapshot = Snapshot { at: Stamp::now(), sections };
         if let Err(panic) = guard(|| self.detector.tick(&snapshot)) {
             supervise::restarted("detector", panic);
