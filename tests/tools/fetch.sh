@@ -12,8 +12,9 @@ mkdir -p target/tools && tools=$(cd target/tools && pwd) || exit 1
 # Debian's own versions.
 debian='prometheus prometheus-alertmanager prometheus-node-exporter stress-ng bpftrace docker.io clang-format
         openssl python3 python3-pip'
-# Go programs of the development branch, which run on any recent libc: Prometheus 3, VictoriaMetrics, compose 2.
-sid='prometheus promtool victoria-metrics docker-compose'
+# Go programs of the development branch, which run on any recent libc: Prometheus 3, VictoriaMetrics, and a Docker that
+# knows CAP_BPF, in the place of Debian's own.
+sid='prometheus promtool victoria-metrics docker.io docker-cli containerd docker-compose'
 python='opentelemetry-proto==1.39.1 grpcio==1.76.0'
 cargo='cargo-deny@0.20.2'
 
@@ -45,14 +46,16 @@ unpack() {
 # insists on a FILE under /usr/share which the host lacks sees ROOT's laid over it, in a namespace of its own.
 starter() {
     mkdir -p "$tools/bin"
-    cat >"$tools/bin/$1" <<STARTER
-#!/bin/sh
-root=\$(cd "\$(dirname "\$0")/../$2" && pwd) || exit 1
-export LD_LIBRARY_PATH=\$root/usr/lib/$(uname -m)-linux-gnu:\$root/lib/$(uname -m)-linux-gnu
-[ -e "${4:-/}" ] || exec unshare --map-root-user --mount sh -c 'mount -t overlay -o \
-    lowerdir="\$0/usr/share:/usr/share" overlay /usr/share && exec "\$@"' "\$root" "\$root/$3" "\$@"
-exec "\$root/$3" "\$@"
-STARTER
+    {
+        printf '#!/bin/sh\nroot=$(cd "$(dirname "$0")/../%s" && pwd) || exit 1\n' "$2"
+        printf 'export LD_LIBRARY_PATH=$root/usr/lib/%s-linux-gnu:$root/lib/%s-linux-gnu\n' "$(uname -m)" "$(uname -m)"
+        printf 'set -- "$root/%s" "$@"\n' "$3"
+        [ $# -lt 4 ] || [ -e "$4" ] || cat <<'OVERLAY'
+laid='mount -t overlay -o "lowerdir=$0/usr/share:/usr/share" overlay /usr/share && exec "$@"'
+set -- unshare --map-root-user --mount sh -c "$laid" "$root" "$@"
+OVERLAY
+        echo 'exec "$@"'
+    } >"$tools/bin/$1"
     chmod +x "$tools/bin/$1"
 }
 
@@ -101,19 +104,23 @@ fetch_sid() {
     sid_starter prometheus3 usr/bin/prometheus
     sid_starter promtool3 usr/bin/promtool
     sid_starter victoria-metrics usr/bin/victoria-metrics
+    sid_starter dockerd usr/sbin/dockerd
+    sid_starter docker usr/bin/docker
+    sid_starter containerd usr/bin/containerd
+    sid_starter containerd-shim-runc-v2 usr/bin/containerd-shim-runc-v2
     sid_starter docker-compose usr/bin/docker-compose usr/libexec/docker/cli-plugins/docker-compose
 }
 
-# sid_starter NAME PROGRAM...: for the first PROGRAM there is, if it runs on this libc.
+# sid_starter NAME PROGRAM...: for the first PROGRAM there is, if it runs on this libc; else Debian's stays.
 sid_starter() {
     name=$1 && shift
     for program; do
         [ -x "$tools/sid/$program" ] || continue
-        starter "$name" sid "$program"
-        for ask in --version version; do
-            "$tools/bin/$name" $ask >>"$tools/sid.log" 2>&1 && return
+        for ask in --version version -v; do
+            "$tools/sid/$program" $ask >>"$tools/sid.log" 2>&1 || continue
+            starter "$name" sid "$program"
+            return
         done
-        rm "$tools/bin/$name"
     done
     say "sid's $name does not run here: $tools/sid.log"
 }
