@@ -3,80 +3,17 @@
 //! The mechanism ([`Setting`], [`Vars`]) is shared; every stage owns its own settings. Here are those that more than
 //! one stage reads; a collector's options stand in its row of `collect::ALL`, OTEL_* in `expose::otlp::settings`.
 
-use std::collections::BTreeMap;
+mod value;
+mod vars;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// One environment variable.
-#[derive(Debug)]
-pub struct Setting {
-    pub name: &'static str,
-    /// As a user would write it; empty = none.
-    pub default: &'static str,
-    /// What a user may write, for the error message.
-    pub allowed: &'static str,
-    pub meaning: &'static str,
-}
-
-impl Setting {
-    pub const fn new(name: &'static str, default: &'static str, allowed: &'static str, meaning: &'static str) -> Self {
-        Setting { name, default, allowed, meaning }
-    }
-}
-
-/// A value that cannot be used. One line: variable, value, what is wrong, what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}={value}: {fault}; allowed: {allowed}")]
-pub struct Error {
-    pub name: String,
-    pub value: String,
-    pub fault: String,
-    pub allowed: String,
-}
-
-/// The environment, empty values left out.
-#[derive(Debug, Clone, Default)]
-pub struct Vars(BTreeMap<String, String>);
-
-impl Vars {
-    /// The process environment. A value that is not UTF-8 is kept with replacement characters, so that it is
-    /// reported like any other bad value.
-    pub fn from_env() -> Self {
-        std::env::vars_os().map(|(k, v)| (k.to_string_lossy().into(), v.to_string_lossy().into())).collect()
-    }
-    /// What the user set, if anything.
-    pub fn set(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-    /// What applies: the user's value or the default; `None` when both are empty.
-    pub fn get(&self, setting: &Setting) -> Option<&str> {
-        self.set(setting.name).or(Some(setting.default)).filter(|v| !v.is_empty())
-    }
-    /// The value as `parse` understands it.
-    ///
-    /// # Errors
-    /// When `parse` refuses it; the text says why.
-    pub fn parse<T>(&self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Error> {
-        let value = self.get(setting).unwrap_or("");
-        parse(value).map_err(|fault| Error {
-            name: setting.name.into(),
-            value: value.into(),
-            fault,
-            allowed: setting.allowed.into(),
-        })
-    }
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-}
-
-impl FromIterator<(String, String)> for Vars {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(vars: I) -> Self {
-        Vars(vars.into_iter().filter(|(_, v)| !v.is_empty()).collect())
-    }
-}
+use value::{address, api_address, duration_between, log_level, selection, syscall_choice, syscall_mode};
+pub use value::{duration, flag, number, one_of, path};
+pub use vars::{Error, Setting, Vars};
 
 /// Where the kernel's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,140 +204,6 @@ impl Config {
 /// kanary.
 fn injected(name: &str) -> bool {
     name == "KANARY_PORT" || name.starts_with("KANARY_PORT_") || name.starts_with("KANARY_SERVICE_")
-}
-
-fn address(value: &str) -> Result<SocketAddr, String> {
-    value.parse().map_err(|_| "not an address and port".into())
-}
-
-fn api_address(value: &str, insecure: bool) -> Result<SocketAddr, String> {
-    let address = address(value)?;
-    if address.ip().is_loopback() || insecure {
-        Ok(address)
-    } else {
-        Err("the API has no authentication and would listen beyond loopback".into())
-    }
-}
-
-/// A directory; need not exist yet.
-///
-/// # Errors
-/// When the text is empty.
-pub fn path(value: &str) -> Result<PathBuf, String> {
-    if value.is_empty() { Err("empty".into()) } else { Ok(value.into()) }
-}
-
-/// `0`/`1`, `true`/`false`.
-///
-/// # Errors
-/// When it is neither.
-pub fn flag(value: &str) -> Result<bool, String> {
-    one_of(value, &[("0", false), ("1", true), ("false", false), ("true", true)])
-}
-
-/// One of a closed set of words.
-///
-/// # Errors
-/// When it is none of them.
-pub fn one_of<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, String> {
-    words.iter().find(|(w, _)| *w == value).map(|(_, t)| *t).ok_or_else(|| "not one of these".into())
-}
-
-/// A whole number in a range.
-///
-/// # Errors
-/// When it is not a number or outside.
-pub fn number(value: &str, min: u32, max: u32) -> Result<u32, String> {
-    let n: u32 = value.parse().map_err(|_| "not a whole number".to_string())?;
-    if (min..=max).contains(&n) { Ok(n) } else { Err("out of range".into()) }
-}
-
-/// `500ms`, `1s`, `2m`, `1h`.
-///
-/// # Errors
-/// When the number or the unit is missing.
-pub fn duration(value: &str) -> Result<Duration, String> {
-    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
-    let (n, unit) = value.split_at(digits);
-    let n: f64 = n.parse().map_err(|_| "not a duration".to_string())?;
-    let scale = match unit {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("a duration needs a unit: ms, s, m or h".into()),
-    };
-    Duration::try_from_secs_f64(n * scale).map_err(|_| "not a duration".into())
-}
-
-fn duration_between(value: &str, min: Duration, max: Duration) -> Result<Duration, String> {
-    let d = duration(value)?;
-    if (min..=max).contains(&d) { Ok(d) } else { Err("out of range".into()) }
-}
-
-fn log_level(value: &str) -> Result<tracing::Level, String> {
-    use tracing::Level;
-    one_of(
-        value,
-        &[
-            ("error", Level::ERROR),
-            ("warn", Level::WARN),
-            ("info", Level::INFO),
-            ("debug", Level::DEBUG),
-            ("trace", Level::TRACE),
-        ],
-    )
-}
-
-fn syscall_mode(value: &str) -> Result<SyscallMode, String> {
-    // `auto` times every call until there is a governor to do otherwise.
-    one_of(
-        value,
-        &[
-            ("auto", SyscallMode::Exact),
-            ("exact", SyscallMode::Exact),
-            ("sampled", SyscallMode::Sampled),
-            ("count", SyscallMode::Count),
-            ("off", SyscallMode::Off),
-        ],
-    )
-}
-
-fn syscall_choice(value: &str) -> Result<SyscallChoice, String> {
-    if value == "all" {
-        return Ok(SyscallChoice::All);
-    }
-    if let Some(n) = value.strip_prefix("top:") {
-        return Ok(SyscallChoice::Top(number(n, 1, 512)? as usize));
-    }
-    let names: Vec<String> = value.split(',').map(|n| n.trim().to_string()).collect();
-    match names.iter().find(|n| n.is_empty() || !n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) {
-        Some(bad) => Err(format!("`{bad}` is no syscall name")),
-        None => Ok(SyscallChoice::Named(names)),
-    }
-}
-
-fn selection(value: &str) -> Result<Selection, String> {
-    let mut words = value.split(',').map(str::trim).peekable();
-    let from_default = match words.peek() {
-        Some(&"none") => {
-            words.next();
-            false
-        }
-        Some(&"default") => {
-            words.next();
-            true
-        }
-        _ => true,
-    };
-    let changes = words
-        .map(|w| match w.as_bytes().first() {
-            Some(b'+') if w.len() > 1 => Ok((true, w[1..].to_string())),
-            Some(b'-') if w.len() > 1 => Ok((false, w[1..].to_string())),
-            _ => Err(format!("`{w}` starts with neither + nor -")),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Selection { from_default, changes })
 }
 
 impl fmt::Display for Selection {
