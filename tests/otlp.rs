@@ -43,7 +43,7 @@ impl Push {
             let app = Arc::new(App { source: source.clone(), renderer: Renderer::new(5000) });
             runtime().block_on(async {
                 tokio::select! {
-                    ended = push::run(source, settings, Path::new("/")) => panic!("{ended:?}"),
+                    ended = push::run(source, settings, Path::new("/"), 5000) => panic!("{ended:?}"),
                     ended = serve(listener, Audience::Machines, app) => panic!("{ended:?}"),
                     _ = stopped => {}
                 }

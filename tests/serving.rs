@@ -5,9 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use kanary::config::LISTEN;
-use kanary::expose::http::{Audience, bind};
+use kanary::expose::http::{Audience, CONNECTIONS, bind};
 
 use crate::fixed::{Fixed, Server, snapshot};
+use crate::harness::daemon::{Daemon, kanary_command, temp_dir};
+use crate::harness::http::{free_port, get_json};
 
 /// A parsed response: status, head in lower case, body.
 struct Answer {
@@ -204,10 +206,10 @@ fn late_collections_are_given_up_at_the_scrapers_deadline() {
 #[test]
 fn connections_are_bounded_and_come_free() {
     let server = Server::of_snapshot();
-    let open: Vec<TcpStream> = (0..64).map(|_| connect(server.address)).collect();
+    let open: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect(server.address)).collect();
     std::thread::sleep(Duration::from_millis(200));
     let refused = ask(&server, "GET", "/metrics", "");
-    assert_eq!((refused.status, refused.error()), (503, "64 connections are open already".into()));
+    assert_eq!((refused.status, refused.error()), (503, format!("{CONNECTIONS} connections are open already")));
     drop(open);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(ask(&server, "GET", "/metrics", "").status, 200);
@@ -268,4 +270,23 @@ fn a_port_in_use_is_one_line_and_ipv6_works() {
     let error = bind(&LISTEN, server.address).unwrap_err().to_string();
     assert!(error.starts_with(&format!("KANARY_LISTEN={}: cannot listen there: Address", server.address)), "{error}");
     assert!(!error.contains('\n'));
+}
+
+#[test]
+fn the_api_is_as_it_describes_itself() {
+    let folder = temp_dir();
+    let (mut command, url) = kanary_command(folder.path(), &[("KANARY_EBPF", "off"), ("KANARY_TYPO", "1")]);
+    let api = format!("127.0.0.1:{}", free_port());
+    command.env("KANARY_API_LISTEN", &api);
+    let _kanary = Daemon::start("kanary", &mut command, folder, url).ready("/-/ready");
+    let document = get_json(&format!("http://{api}/openapi.json"));
+    for path in document["paths"].as_object().unwrap().keys() {
+        let answers = &document["paths"][path]["get"]["responses"]["200"]["content"];
+        let mut schema = answers["application/json"]["schema"].clone();
+        schema["components"] = document["components"].clone();
+        let answer = get_json(&format!("http://{api}{path}"));
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let faults: Vec<String> = validator.iter_errors(&answer).map(|e| e.to_string()).collect();
+        assert_eq!(faults, [""; 0], "{path}: {answer}");
+    }
 }

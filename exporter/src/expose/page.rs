@@ -1,7 +1,6 @@
 //! What of a snapshot goes on a page: each family once, each series once, no more series than the limit.
 //!
-//! The last line of defence: collectors are not supposed to give a series twice. What is left out is counted here and
-//! made known by whoever serves the page.
+//! The last line of defence: collectors are not supposed to give a series twice. What is left out is counted.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,6 +11,7 @@ use smallvec::SmallVec;
 use super::buckets::CLASSIC_LE;
 use crate::metric::Kind;
 use crate::snapshot::{Labels, Point, Samples, Snapshot};
+use crate::telemetry::{Loss, lost};
 
 /// Series of a histogram with classic buckets: those, `+Inf`, sum and count.
 pub const HISTOGRAM_SERIES: usize = CLASSIC_LE.len() + 3;
@@ -45,6 +45,14 @@ impl<'a> Page<'a> {
                 page.groups.push((parts[0], start..page.points.len()));
             }
         }
+        page
+    }
+
+    /// The same, and what is left out counted as lost.
+    pub fn counted(snapshot: &'a Snapshot, limit: usize) -> Self {
+        let page = Self::new(snapshot, limit);
+        lost(Loss::SeriesTwice, page.duplicates);
+        lost(Loss::SeriesCap, page.overflow);
         page
     }
 

@@ -50,7 +50,7 @@ pub fn start<S: Source>(config: &Config, listeners: Listeners, source: S) -> Par
     let (settings, warnings) = otlp::read(&config.vars);
     warnings.iter().for_each(|w| tracing::warn!("{w}"));
     if let Some(settings) = settings {
-        parts.push(tokio::spawn(push(source.clone(), settings, config.paths.rootfs.clone())));
+        parts.push(tokio::spawn(push(source.clone(), settings, config.paths.rootfs.clone(), config.max_series)));
     }
     let app = Arc::new(App { source, renderer: Renderer::new(config.max_series) });
     parts.push(tokio::spawn(listen("http", listeners.machines, Audience::Machines, app.clone())));
@@ -58,8 +58,8 @@ pub fn start<S: Source>(config: &Config, listeners: Listeners, source: S) -> Par
     Parts(parts)
 }
 
-async fn push<S: Source>(source: S, settings: otlp::Settings, rootfs: PathBuf) {
-    let Err(reason) = push::run(source, settings, &rootfs).await;
+async fn push<S: Source>(source: S, settings: otlp::Settings, rootfs: PathBuf, max_series: usize) {
+    let Err(reason) = push::run(source, settings, &rootfs, max_series).await;
     tracing::error!(component = push::COMPONENT, reason, "nothing is pushed");
     supervise::down(push::COMPONENT, reason);
 }

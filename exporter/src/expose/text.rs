@@ -196,4 +196,19 @@ mod tests {
         want += &format!("{name}_sum{{call=\"read\"}} 9000.5\n{name}_count{{call=\"read\"}} 6\n");
         assert_eq!(got, want);
     }
+
+    #[test]
+    fn the_catalogues_names_keep_their_meaning_in_openmetrics() {
+        use std::collections::BTreeSet;
+        let names: BTreeSet<&str> = crate::metric::all().map(|f| f.name).collect();
+        for family in crate::metric::all().filter(|f| f.kind == Kind::Counter) {
+            let bare = family.name.strip_suffix("_total");
+            assert!(bare.is_some_and(|bare| !names.contains(bare)), "{}", family.name);
+        }
+        for family in crate::metric::all().filter(|f| f.kind == Kind::Histogram) {
+            for suffix in ["_bucket", "_sum", "_count"] {
+                assert!(!names.contains(format!("{}{suffix}", family.name).as_str()), "{}{suffix}", family.name);
+            }
+        }
+    }
 }

@@ -26,8 +26,9 @@ use crate::telemetry::{Loss, lost};
 use answer::Fault;
 pub use scrape::Renderer;
 
-/// Open connections of one listener; and how many more may be told that there are too many.
-const CONNECTIONS: usize = 128;
+/// Most open connections of one listener.
+pub const CONNECTIONS: usize = 128;
+/// How many more may at once be told that there are too many.
 const REFUSALS: usize = 16;
 /// Pause after accept failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -18,7 +18,6 @@ use crate::expose::page::Page;
 use crate::expose::protobuf;
 use crate::expose::text::{self, Format};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Loss, lost};
 
 /// Prometheus' default scrape timeout is 10 s; the answer has to travel too.
 const DEADLINE: Duration = Duration::from_secs(9);
@@ -41,9 +40,7 @@ impl Renderer {
 
     /// The body of one answer; what is left out is counted.
     pub fn render(&self, snapshot: &Snapshot, rendering: Rendering, gzip: bool) -> Bytes {
-        let page = Page::new(snapshot, self.max_series);
-        lost(Loss::SeriesTwice, page.duplicates);
-        lost(Loss::SeriesCap, page.overflow);
+        let page = Page::counted(snapshot, self.max_series);
         let mut plain = self.buffers.take().unwrap_or_default();
         match rendering {
             Rendering::Text => text::render(&page, Format::Text, &mut plain),

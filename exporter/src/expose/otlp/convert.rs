@@ -1,4 +1,4 @@
-//! A snapshot as an OTLP request: each point is the weighted sum of the catalogue's terms.
+//! A page as an OTLP request: each point is the weighted sum of the catalogue's terms.
 //!
 //! Whole units (`By`, `{...}`) are sent as integers, others as doubles. What is not finite is left out.
 
@@ -20,15 +20,17 @@ use super::settings::Histograms;
 pub use super::starts::Epoch;
 use super::starts::Starts;
 use crate::expose::buckets;
+use crate::expose::page::Page;
 use crate::metric::{Family, OtelKind, OtelMetric, Term};
-use crate::snapshot::{Histogram, Point, Samples, Snapshot, Value};
+use crate::snapshot::{Histogram, Point, Stamp, Value};
 
 /// Version of the conventions that the catalogue's names are from.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 /// Attributes that come from labels, sorted by name.
 type Mapped<'a> = SmallVec<[(&'static str, &'a str); 4]>;
-type Index<'a> = HashMap<*const Family, SmallVec<[&'a Samples; 1]>>;
+/// Points by family; an open family has a part for each key.
+type Index<'a, 'p> = HashMap<*const Family, SmallVec<[&'p [&'a Point]; 1]>>;
 
 pub struct Converter {
     plan: Plan,
@@ -68,13 +70,13 @@ impl Converter {
         Converter { plan: Plan::new(families), resource, histograms, epoch, starts, hasher }
     }
 
-    /// The whole snapshot as one request.
-    pub fn convert(&mut self, snapshot: &Snapshot) -> ExportMetricsServiceRequest {
-        let time = u64::try_from(snapshot.at.wall.as_nanos()).unwrap_or(u64::MAX);
+    /// The whole page, of a snapshot taken at `at`, as one request.
+    pub fn convert(&mut self, page: &Page, at: Stamp) -> ExportMetricsServiceRequest {
+        let time = u64::try_from(at.wall.as_nanos()).unwrap_or(u64::MAX);
         self.starts.begin(time);
         let mut index = Index::new();
-        for samples in snapshot.samples() {
-            index.entry(std::ptr::from_ref(samples.family)).or_default().push(samples);
+        for (samples, points) in page.families() {
+            index.entry(std::ptr::from_ref(samples.family)).or_default().push(points);
         }
         let plan = std::mem::replace(&mut self.plan, Plan { metrics: Vec::new() });
         let metrics = plan.metrics.iter().filter_map(|m| self.metric(m, &index, time)).collect();
@@ -128,12 +130,12 @@ impl Converter {
 }
 
 /// The points of one group, in order of first appearance; those that lack a term left out.
-fn sums<'a>(group: &Group, index: &Index<'a>) -> Vec<Sum<'a>> {
+fn sums<'a>(group: &Group, index: &Index<'a, '_>) -> Vec<Sum<'a>> {
     let mut sums: Vec<Sum<'a>> = Vec::new();
     let mut places: HashMap<Mapped<'a>, usize> = HashMap::new();
     for (bit, (family, term)) in group.terms.iter().enumerate() {
         let own = family.name.starts_with("kanary_");
-        for point in index.get(&std::ptr::from_ref(*family)).into_iter().flatten().flat_map(|s| &s.points) {
+        for point in index.get(&std::ptr::from_ref(*family)).into_iter().flatten().copied().flatten() {
             let mapped = mapped(family, term, point);
             let at = *places.entry(mapped).or_insert_with_key(|mapped| {
                 sums.push(Sum { mapped: mapped.clone(), number: 0.0, histogram: None, seen: 0, own });

@@ -43,7 +43,8 @@ fn convert(fill: fn(&mut Sink)) -> Vec<proto::Metric> {
 }
 
 fn metrics(converter: &mut Converter, fill: fn(&mut Sink)) -> Vec<proto::Metric> {
-    let mut request = converter.convert(&testing::snapshot(&[fill]));
+    let snapshot = testing::snapshot(&[fill]);
+    let mut request = converter.convert(&Page::new(&snapshot, 1000), snapshot.at);
     request.resource_metrics.remove(0).scope_metrics.remove(0).metrics
 }
 
@@ -153,7 +154,7 @@ fn a_counter_that_went_back_starts_where_it_was_last_seen() {
         let mut snapshot = testing::snapshot(&[|_| {}]);
         snapshot.at.wall = std::time::Duration::from_secs(seconds);
         Arc::get_mut(&mut snapshot.sections[0]).unwrap().samples = sink.finish().0;
-        let request = converter.convert(&snapshot);
+        let request = converter.convert(&Page::new(&snapshot, 1000), snapshot.at);
         let Some(Data::Sum(s)) = &request.resource_metrics[0].scope_metrics[0].metrics[0].data else { panic!() };
         s.data_points[0].start_time_unix_nano
     };

@@ -14,6 +14,7 @@ use super::convert::{Converter, Epoch};
 use super::resource::resource;
 use super::settings::Settings;
 use super::{Client, Outcome};
+use crate::expose::page::Page;
 use crate::expose::{Source, Want};
 use crate::metric;
 use crate::snapshot::{Snapshot, Stamp};
@@ -27,21 +28,27 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_WISH: Duration = Duration::from_secs(3600);
 
-/// Pushes until dropped. `rootfs` is where the host's root is mounted.
+/// Pushes until dropped, at most `max_series` of a snapshot. `rootfs` is where the host's root is mounted.
 ///
 /// # Errors
 /// When no client can be made of the settings: one line.
-pub async fn run<S: Source>(source: S, settings: Settings, rootfs: &Path) -> Result<Infallible, String> {
+pub async fn run<S: Source>(
+    source: S,
+    settings: Settings,
+    rootfs: &Path,
+    max_series: usize,
+) -> Result<Infallible, String> {
     let client = Client::new(&settings)?;
     // Once for the process: after a restart of this part its points must not seem reset.
     static EPOCH: OnceLock<Epoch> = OnceLock::new();
     let epoch = EPOCH.get_or_init(|| epoch(Stamp::now(), telemetry::started().elapsed()));
     let converter = Converter::new(metric::all(), resource(&settings, rootfs), settings.histograms, *epoch);
+    let target = Target { client, converter, max_series, pause: Pause::default() };
     supervise::up(COMPONENT);
     let slot = Slot::default();
     tokio::select! {
         never = collect(&source, &settings, &slot) => match never {},
-        never = send(client, converter, &slot) => match never {},
+        never = send(target, &slot) => match never {},
     }
 }
 
@@ -92,11 +99,10 @@ async fn collect<S: Source>(source: &S, settings: &Settings, slot: &Slot) -> Inf
     }
 }
 
-async fn send(mut client: Client, mut converter: Converter, slot: &Slot) -> Infallible {
-    let mut pause = Pause::default();
+async fn send(mut target: Target, slot: &Slot) -> Infallible {
     loop {
         let mut snapshot = slot.wait().await;
-        while let Some(wait) = attempt(&mut client, &mut converter, &snapshot, &mut pause).await {
+        while let Some(wait) = target.attempt(&snapshot).await {
             sleep(wait).await;
             if let Some(newer) = slot.take() {
                 lost(Loss::OtlpReplaced, 1);
@@ -106,31 +112,37 @@ async fn send(mut client: Client, mut converter: Converter, slot: &Slot) -> Infa
     }
 }
 
-/// One request. How long to wait before the next, if this snapshot should be tried again.
-async fn attempt(
-    client: &mut Client,
-    converter: &mut Converter,
-    snapshot: &Snapshot,
-    pause: &mut Pause,
-) -> Option<Duration> {
-    match client.export(converter.convert(snapshot)).await {
-        Outcome::Taken { rejected, message } => {
-            *pause = Pause::default();
-            supervise::up(COMPONENT);
-            lost(Loss::OtlpPartial, rejected);
-            if !message.is_empty() {
-                tracing::debug!(rejected, message, "the OTLP target took the request");
+/// Who receives, in which words, and how patient we are with it.
+struct Target {
+    client: Client,
+    converter: Converter,
+    max_series: usize,
+    pause: Pause,
+}
+
+impl Target {
+    /// One request. How long to wait before the next, if this snapshot should be tried again.
+    async fn attempt(&mut self, snapshot: &Snapshot) -> Option<Duration> {
+        let request = self.converter.convert(&Page::counted(snapshot, self.max_series), snapshot.at);
+        match self.client.export(request).await {
+            Outcome::Taken { rejected, message } => {
+                self.pause = Pause::default();
+                supervise::up(COMPONENT);
+                lost(Loss::OtlpPartial, rejected);
+                if !message.is_empty() {
+                    tracing::debug!(rejected, message, "the OTLP target took the request");
+                }
+                None
             }
-            None
-        }
-        Outcome::Refused { why } => {
-            lost(Loss::OtlpRejected, 1);
-            report(&why);
-            None
-        }
-        Outcome::Again { after, why } => {
-            report(&why);
-            Some(after.map_or_else(|| pause.next(jitter()), |wish| wish.min(LONGEST_WISH)))
+            Outcome::Refused { why } => {
+                lost(Loss::OtlpRejected, 1);
+                report(&why);
+                None
+            }
+            Outcome::Again { after, why } => {
+                report(&why);
+                Some(after.map_or_else(|| self.pause.next(jitter()), |wish| wish.min(LONGEST_WISH)))
+            }
         }
     }
 }
