@@ -76,7 +76,7 @@ fetch_debian() {
         done
     fi
     unpack "$tools/root" "$tools/apt/debian/cache/archives" || return
-    for program in "$tools"/root/usr/bin/* "$tools"/root/usr/sbin/* "$tools"/root/sbin/*; do
+    for program in "$tools/root/usr/bin/"* "$tools/root/usr/sbin/"* "$tools/root/sbin/"*; do
         [ ! -x "$program" ] || starter "$(basename "$program")" root "${program#"$tools/root/"}"
     done
     [ ! -x "$tools/root/usr/bin/prometheus-alertmanager" ] ||
