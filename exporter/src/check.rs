@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use crate::bpf::Programs;
 use crate::collect::{self, Setup};
 use crate::config::{Config, SETTINGS, Setting};
+use crate::detect;
 use crate::expose;
 use crate::snapshot::{Outcome, Sink};
 use crate::state;
 
 /// Prints both; fails when a variable is unknown or something selected cannot work.
 pub fn main(config: &Config) -> ExitCode {
-    let settings = SETTINGS.iter().copied().chain(collect::options()).chain(expose::settings());
+    let settings =
+        SETTINGS.iter().copied().chain(collect::options()).chain(detect::settings()).chain(expose::settings());
     println!("settings");
     settings.for_each(|s| setting(config, s));
     let mut well = unknown(config);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{Config, Error, Vars};
-use crate::{check, collect, expose, healthcheck, replay, run};
+use crate::{check, collect, detect, expose, healthcheck, replay, run};
 
 const HELP: &str = "\
 kanary: kernel and host metrics with anomaly scores, for Prometheus and OpenTelemetry
@@ -68,7 +68,7 @@ fn parse(args: Vec<OsString>) -> Result<Command, String> {
 /// # Errors
 /// The first value that cannot be used.
 pub fn config() -> Result<Config, Error> {
-    let owned = collect::options().map(|o| o.name).chain(expose::settings().map(|s| s.name));
+    let owned = collect::options().chain(detect::settings()).chain(expose::settings()).map(|s| s.name);
     Config::from_vars(Vars::from_env(), owned)
 }
 

@@ -37,6 +37,8 @@ pub struct Family {
     pub help: &'static str,
     /// Label names, in the order in which samples carry their values.
     pub labels: &'static [&'static str],
+    /// Whether a label without value is left out; node_exporter's are written empty, as it does.
+    pub sparse: bool,
     /// Id of the collector that fills it: a row of `collect::ALL`.
     pub collector: &'static str,
     /// Most series it may have.
@@ -106,7 +108,16 @@ pub enum OtelKind {
 
 impl Family {
     const fn new(collector: &'static str, kind: Kind, name: &'static str, help: &'static str) -> Self {
-        Family { name, kind, help, labels: &[], collector, budget: Budget { count: 1, per: Per::Host }, otel: &[] }
+        Family {
+            name,
+            kind,
+            help,
+            labels: &[],
+            sparse: false,
+            collector,
+            budget: Budget { count: 1, per: Per::Host },
+            otel: &[],
+        }
     }
     pub const fn counter(collector: &'static str, name: &'static str, help: &'static str) -> Self {
         Self::new(collector, Kind::Counter, name, help)
@@ -122,6 +133,10 @@ impl Family {
     }
     pub const fn labels(mut self, labels: &'static [&'static str]) -> Self {
         self.labels = labels;
+        self
+    }
+    pub const fn sparse(mut self) -> Self {
+        self.sparse = true;
         self
     }
     pub const fn budget(mut self, count: u32, per: Per) -> Self {

@@ -90,11 +90,11 @@ fn start_sampler(
         unknown_variables: config.unknown.clone(),
         ..Status::default()
     };
-    let settings = detect::Settings::from_config(config);
-    let mut detector = Detector::new(settings.clone());
+    let settings = detect::Settings::from_config(config).map_err(|e| e.to_string())?;
+    let mut detector = Detector::new(settings);
     resume(&mut detector, store);
     let (handle, commands, shared) = pipeline::channel(exposed, status);
-    let fresh_detector = Box::new(move || Detector::new(settings.clone()));
+    let fresh_detector = Box::new(move || Detector::new(settings));
     let sampler = Sampler { feeds, detector, fresh_detector, tick: config.tick, shared };
     let (alive, ended) = oneshot::channel();
     let run = move || {

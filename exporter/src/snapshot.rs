@@ -61,6 +61,11 @@ impl Samples {
     pub fn name(&self) -> [&str; 3] {
         fill(self.family.name, &self.key)
     }
+    /// Names and values of a point's labels that are to be written.
+    pub fn labels<'a>(&self, point: &'a Point) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let pairs = self.family.labels.iter().zip(&point.labels).map(|(name, value)| (*name, value.as_str()));
+        pairs.filter(|(_, value)| !(self.family.sparse && value.is_empty()))
+    }
     /// The HELP text in up to three parts.
     pub fn help(&self) -> [&str; 3] {
         fill(self.family.help, &self.key)

@@ -37,8 +37,7 @@ fn family(samples: &Samples, points: &[&Point]) -> model::MetricFamily {
 }
 
 fn metric(samples: &Samples, point: &Point) -> model::Metric {
-    let pairs = samples.family.labels.iter().zip(&point.labels);
-    let label = pairs.map(|(name, value)| model::LabelPair { name: (*name).into(), value: value.as_str().into() });
+    let label = samples.labels(point).map(|(name, value)| model::LabelPair { name: name.into(), value: value.into() });
     let mut metric = model::Metric { label: label.collect(), ..Default::default() };
     match (&point.value, samples.family.kind) {
         (Value::Histogram(h), _) => metric.histogram = Some(histogram(h)),

@@ -94,7 +94,7 @@ fn write_series(samples: &Samples, point: &Point, suffix: &str, le: Option<&str>
     push_all(&samples.name(), out);
     out.extend_from_slice(suffix.as_bytes());
     let mut before = b'{';
-    for (name, value) in samples.family.labels.iter().zip(&point.labels) {
+    for (name, value) in samples.labels(point) {
         write_label(before, name, value, out);
         before = b',';
     }

@@ -165,10 +165,12 @@ impl Sampler {
     fn tick(&mut self, now: Instant) {
         let sections = self.feeds.iter_mut().filter_map(|f| f.due(now, &self.shared)).collect();
         let snapshot = Snapshot { at: Stamp::now(), sections };
+        let begin = Instant::now();
         if let Err(panic) = guard(|| self.detector.tick(&snapshot)) {
             supervise::restarted("detector", panic);
             self.detector = (self.fresh_detector)();
         }
+        self.detector.note_cost(begin.elapsed());
         *self.shared.report.lock().unwrap_or_else(PoisonError::into_inner) = self.detector.report();
         self.shared.ticked.store(true, Relaxed);
     }

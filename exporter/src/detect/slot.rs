@@ -1,0 +1,136 @@
+//! One feature in the engine: its points, its model, its trend and its episode.
+
+use serde::{Deserialize, Serialize};
+
+use super::episode::{Change, Key, OPEN, Watch};
+use super::host::{CLIP, SMOOTH};
+use super::model::{Model, Verdict};
+use super::onset::Fast;
+use super::pace::{Block, Pace, Summary};
+use super::trend::Trend;
+
+/// Largest magnitude taken: its square still fits in an f32.
+const HUGE: f64 = 1e18;
+/// Deviations within which a feature is back to normal.
+const BACK: f32 = 3.0;
+/// Blocks after which what is held of a past surprise has halved.
+const HALF_LIFE: f32 = 60.0;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Slot {
+    pub key: Key,
+    /// Where it must not arrive.
+    pub limit: Option<f64>,
+    model: Model,
+    fast: Fast,
+    /// Points of the current block of the state, and of the onset.
+    state: Block,
+    onset: Block,
+    pace: Pace,
+    value: f64,
+    pub trend: Option<Trend>,
+    pub verdict: Verdict,
+    /// Whether the last block was judged.
+    pub present: bool,
+    /// Smoothed square of the deviation: the share in the host's state.
+    pub energy: f32,
+    /// Surprise that is held while the feature stays away from normal.
+    pub held: f32,
+    pub watch: Watch,
+}
+
+/// What a block is judged with: times in seconds, memory and warm-up in blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    pub now: f64,
+    pub wall: f64,
+    pub length: f64,
+    pub memory: f32,
+    pub warmup: f32,
+}
+
+impl Slot {
+    pub fn new(key: Key, limit: Option<f64>, trend: bool) -> Self {
+        Slot {
+            key,
+            limit,
+            model: Model::default(),
+            fast: Fast::default(),
+            state: Block::default(),
+            onset: Block::default(),
+            pace: Pace::default(),
+            value: f64::NAN,
+            trend: trend.then(Trend::default),
+            verdict: Verdict::default(),
+            present: false,
+            energy: 0.0,
+            held: 0.0,
+            watch: Watch::default(),
+        }
+    }
+
+    /// Takes a point; what is not finite is missing.
+    pub fn take(&mut self, x: f64, now: f64) {
+        if !x.is_finite() {
+            return;
+        }
+        let x = x.clamp(-HUGE, HUGE);
+        self.pace.advance(now);
+        self.value = x;
+        self.state.add(x);
+        self.onset.add(x);
+        if let Some(trend) = &mut self.trend {
+            trend.push(now, x, self.pace.interval().unwrap_or(1.0));
+        }
+    }
+
+    /// The last value, while not more points are missing than may be held.
+    fn held_value(&self, now: f64) -> Option<Summary> {
+        let missing = now - self.pace.last()?;
+        (!self.pace.is_gap(missing)).then_some(Summary { mean: self.value, low: self.value, high: self.value })
+    }
+
+    /// Ends a block of the state: whether the feature's episode changed.
+    pub fn end_state(&mut self, frame: &Frame) -> Change {
+        let Some(block) = self.state.take().or_else(|| self.held_value(frame.now)) else {
+            self.absent();
+            return self.watch.block(0.0, frame.wall, frame.length);
+        };
+        self.present = true;
+        self.verdict = self.model.block(block, frame.wall, frame.memory, frame.warmup);
+        let square = self.verdict.deviation.z.clamp(-CLIP, CLIP).powi(2);
+        self.energy += (square - self.energy) / SMOOTH;
+        self.hold();
+        self.watch.block(self.held, frame.wall, frame.length)
+    }
+
+    /// A surprise is held while the feature stays away from normal, and halves with time.
+    fn hold(&mut self) {
+        let back = self.verdict.deviation.z.abs() < BACK;
+        let kept = if back || self.held < OPEN / 2.0 { 0.0 } else { self.held * (-1.0 / HALF_LIFE).exp2() };
+        self.held = self.verdict.surprise.max(kept);
+    }
+
+    fn absent(&mut self) {
+        self.present = false;
+        self.verdict = Verdict::default();
+        self.energy = 0.0;
+        self.held = 0.0;
+        self.model.interrupt();
+    }
+
+    /// Ends a block of the onset: deviation from the last minutes.
+    pub fn end_onset(&mut self, now: f64) -> f32 {
+        let block = self.onset.take().or_else(|| self.held_value(now));
+        block.map_or(0.0, |b| self.fast.block(b.mean))
+    }
+
+    /// After a gap nothing of the current blocks counts.
+    pub fn interrupt(&mut self) {
+        (self.state, self.onset) = (Block::default(), Block::default());
+        self.model.interrupt();
+        if let Some(trend) = &mut self.trend {
+            trend.interrupt();
+        }
+    }
+}
