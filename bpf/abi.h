@@ -33,7 +33,7 @@ struct losses {
 
 /* A call under way. */
 struct start {
-	__u64 ts;  /* CLOCK_MONOTONIC, ns; 0 = none. */
+	__u64 ts; /* CLOCK_MONOTONIC, ns; 0 = none. */
 	__u32 tid;
 	__u32 nr;
 };
@@ -60,7 +60,7 @@ struct row {
 };
 
 struct errno_count {
-	__u32 key;     /* 0 = free. */
+	__u32 key; /* 0 = free. */
 	__u32 reserved;
 	__u64 count;
 };
@@ -82,7 +82,7 @@ struct per_cpu {
 _Static_assert(sizeof(struct start_set) == 32, "two sets to a cache line");
 _Static_assert(sizeof(struct call) == 64, "one cache line");
 _Static_assert(sizeof(struct row) == 8 + 8 * ROW_BUCKETS, "no padding");
-_Static_assert(GROUPS * ROW_BUCKETS >= BUCKETS && (GROUPS - 1) * ROW_BUCKETS < BUCKETS, "groups cover the buckets");
+_Static_assert(BUCKETS <= GROUPS * ROW_BUCKETS && BUCKETS > (GROUPS - 1) * ROW_BUCKETS, "groups cover the buckets");
 _Static_assert(sizeof(struct per_cpu) == 64 + CALLS * 64 + ROWS * 136 + ERRNOS * 16, "no padding");
 _Static_assert((ERRNOS & (ERRNOS - 1)) == 0 && CALL_FOREIGN == CALLS - 1, "used as masks and bounds");
 _Static_assert(sizeof(struct control) == 4 + 4 * CALLS, "no padding: user space writes it as an array of __u32");

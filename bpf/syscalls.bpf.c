@@ -14,13 +14,13 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Sizes are set at load, by the number of CPUs and of possible task ids. */
-#define SHARED_ARRAY(name, type_)                                \
-	struct {                                                 \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                \
-		__uint(map_flags, BPF_F_MMAPABLE);               \
-		__uint(max_entries, 1);                          \
-		__type(key, __u32);                              \
-		__type(value, type_);                            \
+#define SHARED_ARRAY(name, type_)                  \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1);            \
+		__type(key, __u32);                \
+		__type(value, type_);              \
 	} name SEC(".maps")
 
 SHARED_ARRAY(starts, struct start_set);
