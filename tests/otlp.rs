@@ -1,69 +1,22 @@
-//! What OTLP targets receive: a strict one, a real database, and some that misbehave.
+//! What OTLP targets receive: a strict one and a real database.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kanary::expose::http::{App, Audience, Renderer, bind, serve};
-use kanary::expose::otlp::{push, settings};
 use kanary::snapshot::Histogram;
-use kanary::telemetry::{Loss, lost_total};
 use serde_json::{Value as Json, json};
-use tokio::sync::oneshot;
 
-use crate::fixed::{self, Fixed, runtime, snapshot};
+use crate::fixed::push::Push;
+use crate::fixed::{self, snapshot};
 use crate::harness::daemon::{Daemon, kanary, temp_dir, wait_for};
-use crate::harness::http::{free_port, get_json, try_get};
+use crate::harness::http::{free_port, get_json};
 use crate::harness::tools::tool;
 use crate::harness::workspace;
 
-/// A push of the fixed snapshot with these variables, until dropped; beside it, in the same event loop, a server.
-struct Push {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    url: String,
-}
-
-impl Push {
-    fn start(vars: &[(&str, &str)]) -> Self {
-        let vars = vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let (settings, warnings) = settings::read(&vars);
-        assert_eq!(warnings, [""; 0]);
-        let settings = settings.expect("an endpoint is set");
-        let listener = bind(&kanary::config::LISTEN, "127.0.0.1:0".parse().unwrap()).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let source = Fixed::new(snapshot());
-            let app = Arc::new(App { source: source.clone(), renderer: Renderer::new(5000) });
-            runtime().block_on(async {
-                tokio::select! {
-                    ended = push::run(source, settings, Path::new("/"), 5000) => panic!("{ended:?}"),
-                    ended = serve(listener, Audience::Machines, app) => panic!("{ended:?}"),
-                    _ = stopped => {}
-                }
-            });
-        });
-        Push { stop: Some(stop), thread: Some(thread), url }
-    }
-}
-
-impl Drop for Push {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// The strict target, and its two ports.
-fn strict(test: &str, files: &[&Path]) -> Option<(Daemon, u16, u16)> {
+pub fn strict(test: &str, files: &[&Path]) -> Option<(Daemon, u16, u16)> {
     let python = tool(test, "python3")?;
     let mut command = Command::new(python);
     command.arg(workspace().join("tests/otlp_target.py")).args(files);
@@ -76,7 +29,7 @@ fn strict(test: &str, files: &[&Path]) -> Option<(Daemon, u16, u16)> {
 }
 
 /// Waits for `n` requests, none of which may have a fault.
-fn requests(daemon: &Daemon, n: usize) -> Vec<Json> {
+pub fn requests(daemon: &Daemon, n: usize) -> Vec<Json> {
     assert!(wait_for(Duration::from_secs(20), || all_requests(daemon).len() >= n), "{}", daemon.log());
     let requests = all_requests(daemon);
     for request in &requests {
@@ -93,7 +46,7 @@ fn all_requests(daemon: &Daemon) -> Vec<Json> {
 }
 
 /// Values by metric and attributes (as JSON text, sorted).
-fn values(request: &Json) -> BTreeMap<(String, String), Json> {
+pub fn values(request: &Json) -> BTreeMap<(String, String), Json> {
     let mut all = BTreeMap::new();
     for (name, metric) in request["metrics"].as_object().unwrap() {
         for point in metric["points"].as_array().unwrap() {
@@ -104,7 +57,7 @@ fn values(request: &Json) -> BTreeMap<(String, String), Json> {
 }
 
 /// Everything that the fixed snapshot means in OTLP.
-fn expected(histogram: impl Fn(&Histogram) -> Json) -> BTreeMap<(String, String), Json> {
+pub fn expected(histogram: impl Fn(&Histogram) -> Json) -> BTreeMap<(String, String), Json> {
     let mut all = BTreeMap::new();
     let mut add = |name: &str, attributes: Json, value: Json| {
         all.insert((name.to_string(), attributes.to_string()), value);
@@ -136,7 +89,7 @@ fn expected(histogram: impl Fn(&Histogram) -> Json) -> BTreeMap<(String, String)
     all
 }
 
-fn exponential(h: &Histogram) -> Json {
+pub fn exponential(h: &Histogram) -> Json {
     let filled: Vec<usize> = (1..Histogram::LEN).filter(|&i| h.buckets[i] > 0).collect();
     let range = filled.first().map_or(0..0, |first| *first..filled[filled.len() - 1] + 1);
     // Boundaries are at 2^(i/8 - 27); OTLP's bucket of index 0 begins at 1.
@@ -157,7 +110,7 @@ fn explicit(h: &Histogram) -> Json {
 }
 
 /// Numbers may be written differently in JSON (1 and 1.0) and still be equal.
-fn same(got: &BTreeMap<(String, String), Json>, want: &BTreeMap<(String, String), Json>) {
+pub fn same(got: &BTreeMap<(String, String), Json>, want: &BTreeMap<(String, String), Json>) {
     let plain = |v: &Json| v.as_f64().map_or_else(|| v.to_string(), |f| format!("{f:?}"));
     assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
     for (key, value) in want {
@@ -317,154 +270,4 @@ fn victoria_metrics_stores_what_it_is_sent() {
         ));
         assert!((got / fixed::quantile(q) - 1.0).abs() < 0.09, "q{q} is {got}");
     }
-}
-
-/// What a bad target does with a request.
-#[derive(Clone, Copy)]
-enum Manner {
-    Close,
-    Hang,
-    /// Answers this, head and body.
-    Say(&'static [u8]),
-}
-
-const TAKEN: Manner = Manner::Say(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-
-/// A target that treats its n-th request in the n-th manner, the last one for ever; it tells when each arrived.
-fn bad(manners: &'static [Manner]) -> (String, Receiver<Instant>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (arrived, arrivals) = channel();
-    let turn = Arc::new(Mutex::new(manners.iter().copied().cycle().take(manners.len())));
-    let last = manners[manners.len() - 1];
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (arrived, turn) = (arrived.clone(), turn.clone());
-            std::thread::spawn(move || {
-                let mut stream = stream;
-                while request(&mut stream).is_some() {
-                    if arrived.send(Instant::now()).is_err() {
-                        return;
-                    }
-                    match turn.lock().unwrap().next().unwrap_or(last) {
-                        Manner::Close => return,
-                        Manner::Hang => std::thread::sleep(Duration::from_secs(60)),
-                        Manner::Say(answer) => stream.write_all(answer).unwrap(),
-                    }
-                }
-            });
-        }
-    });
-    (endpoint, arrivals)
-}
-
-/// Reads one request to its end.
-fn request(stream: &mut TcpStream) -> Option<()> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 65536];
-    loop {
-        let n = stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
-        bytes.extend_from_slice(&buffer[..n]);
-        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-        let length = head.split("content-length: ").nth(1).and_then(|t| t.lines().next()?.trim().parse::<usize>().ok());
-        if bytes.len() >= end + 4 + length? {
-            return Some(());
-        }
-    }
-}
-
-fn push_to(endpoint: &str, interval: &str) -> Push {
-    Push::start(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-        ("OTEL_METRIC_EXPORT_INTERVAL", interval),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "700"),
-    ])
-}
-
-fn next(arrivals: &Receiver<Instant>) -> Instant {
-    arrivals.recv_timeout(Duration::from_secs(20)).expect("a request arrives")
-}
-
-#[test]
-fn retry_after_is_honoured_and_newer_replaces_older() {
-    let (endpoint, arrivals) = bad(&[
-        Manner::Say(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n"),
-        Manner::Say(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 4\r\n\r\nbusy"),
-        TAKEN,
-    ]);
-    let replaced = lost_total(Loss::OtlpReplaced);
-    let push = push_to(&endpoint, "100");
-    let (first, second, third) = (next(&arrivals), next(&arrivals), next(&arrivals));
-    let gap = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64();
-    assert!((2.0..3.0).contains(&gap(first, second)), "{}", gap(first, second));
-    assert!((1.0..2.0).contains(&gap(second, third)), "{}", gap(second, third));
-    // About thirty collections went by: all but the newest were replaced, and said so.
-    assert!(lost_total(Loss::OtlpReplaced) - replaced >= 20);
-    drop(push);
-}
-
-#[test]
-fn a_target_that_hangs_or_is_down_costs_no_scrape() {
-    let (endpoint, arrivals) = bad(&[Manner::Hang, Manner::Close, Manner::Hang]);
-    let push = push_to(&endpoint, "50");
-    next(&arrivals);
-    let slowest = (0..100).map(|_| {
-        let start = Instant::now();
-        assert_eq!(try_get(&format!("{}/metrics", push.url), &[]).unwrap().0, 200);
-        std::thread::sleep(Duration::from_millis(10));
-        start.elapsed()
-    });
-    let slowest = slowest.max().unwrap();
-    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
-    next(&arrivals);
-    next(&arrivals);
-}
-
-#[test]
-fn what_is_refused_is_counted_and_not_sent_again() {
-    let (endpoint, arrivals) = bad(&[
-        Manner::Say(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
-        // partial_success { rejected_data_points: 5 }
-        Manner::Say(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 4\r\n\r\n\x0a\x02\x08\x05",
-        ),
-        TAKEN,
-    ]);
-    let (rejected, partial) = (lost_total(Loss::OtlpRejected), lost_total(Loss::OtlpPartial));
-    let push = push_to(&endpoint, "400");
-    let (first, second, _) = (next(&arrivals), next(&arrivals), next(&arrivals));
-    // The next one is the next interval's, not a retry's.
-    assert!(second.duration_since(first) > Duration::from_millis(250));
-    drop(push);
-    assert_eq!(lost_total(Loss::OtlpRejected) - rejected, 1);
-    assert_eq!(lost_total(Loss::OtlpPartial) - partial, 5);
-}
-
-#[test]
-fn a_grpc_target_that_comes_up_later_is_found() {
-    let test = "a_grpc_target_that_comes_up_later_is_found";
-    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = hanging.local_addr().unwrap().port();
-    let Some((target, grpc, _)) = strict(test, &[]) else { return };
-    let _push = Push::start(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}")),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "500"),
-    ]);
-    // It accepts and says nothing, then nobody listens, then it passes everything on.
-    std::thread::sleep(Duration::from_millis(1200));
-    drop(hanging);
-    std::thread::sleep(Duration::from_millis(1200));
-    let relay = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    std::thread::spawn(move || {
-        for from in relay.incoming().flatten() {
-            let to = TcpStream::connect(("127.0.0.1", grpc)).unwrap();
-            for (mut a, mut b) in [(from.try_clone().unwrap(), to.try_clone().unwrap()), (to, from)] {
-                std::thread::spawn(move || std::io::copy(&mut a, &mut b));
-            }
-        }
-    });
-    same(&values(&requests(&target, 1)[0]), &expected(exponential));
 }

@@ -1,6 +1,8 @@
 //! A server of ours in the test's own process that serves one snapshot, so that what others store of it can be
 //! compared value by value.
 
+pub mod push;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
