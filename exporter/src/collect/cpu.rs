@@ -1,4 +1,4 @@
-//! CPU time of `/proc/stat` (fs/proc/stat.c, ticks of 1/USER_HZ), topology and throttling of sysfs, `/proc/cpuinfo`.
+//! CPU time of `/proc/stat` (fs/proc/stat.c, ticks of 1/USER_HZ), with what `cpuinfo` and `topology` have to say.
 //!
 //! ```text
 //! cpu0 44490 19 21045 1087069 220 1 3410 0 2 1
@@ -7,16 +7,15 @@
 //! The kernel's idle and iowait counters may go back a little: a counter never does here. When a CPU's idle time falls
 //! by 3 s or more, the CPU was plugged anew and all its counters start over. A CPU that is offline has no line.
 
-use std::path::{Path, PathBuf};
-
 use compact_str::CompactString;
 
 use super::cpuinfo::CpuInfo;
-use super::fields::{count, integer, number_list, words};
-use super::procfile::{ProcFile, Text, read_once};
+use super::fields::{integer, words};
+use super::procfile::ProcFile;
+use super::topology::Topology;
 use super::{Collector, Error, Row};
 use crate::config::{self, Setting};
-use crate::metric::{Family, cpu};
+use crate::metric::cpu;
 use crate::snapshot::Sink;
 
 const INFO: Setting = Setting::new("KANARY_CPU_INFO", "0", "0 or 1", "facts of /proc/cpuinfo");
@@ -42,7 +41,6 @@ pub const ROW: Row = Row {
         let (paths, vars) = (&setup.config.paths, &setup.config.vars);
         let info = CpuInfo::new(&paths.proc, vars, &FLAGS, &BUGS)?;
         let wanted = vars.parse(&INFO, config::flag)? || info.is_filtered();
-        let sys = paths.sys.join("devices/system/cpu");
         Ok(Box::new(Cpu {
             stat: ProcFile::new(paths.proc.join("stat")),
             info: wanted.then_some(info),
@@ -50,8 +48,7 @@ pub const ROW: Row = Row {
             ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
             previous: Vec::new(),
             current: Vec::new(),
-            isolated: ProcFile::new(sys.join("isolated")),
-            topology: Topology { dir: sys, throttles: Vec::new(), online: None },
+            topology: Topology::new(&paths.sys),
         }))
     },
 };
@@ -78,7 +75,6 @@ struct Cpu {
     /// Number of each CPU and what was exposed of it, from the last reading and from this one.
     previous: Vec<(CompactString, Ticks)>,
     current: Vec<(CompactString, Ticks)>,
-    isolated: ProcFile,
     topology: Topology,
 }
 
@@ -88,7 +84,6 @@ impl Collector for Cpu {
         if let Some(info) = &mut self.info {
             info.put(out);
         }
-        put_list(&mut self.isolated, out);
         let same_cpus = self.previous.iter().map(|(id, _)| id).eq(self.current.iter().map(|(id, _)| id));
         self.topology.put(!same_cpus, out);
         std::mem::swap(&mut self.previous, &mut self.current);
@@ -180,107 +175,6 @@ impl Ticks {
     }
 }
 
-/// `isolated`: a list of CPUs; older kernels have no such file.
-fn put_list(file: &mut ProcFile, out: &mut Sink) {
-    match file.read() {
-        Ok(text) => match number_list(text.bytes) {
-            Some(cpus) => cpus.iter().for_each(|id| out.number(&cpu::ISOLATED, &[&id.to_string()], 1.0)),
-            None => out.fault(text.offends(text.bytes, "is not a list of CPUs")),
-        },
-        Err(e) if e.is_absence() => {}
-        Err(e) => out.fault(e.to_string()),
-    }
-}
-
-/// What sysfs says about CPUs, looked up when the set of CPUs changes.
-struct Topology {
-    dir: PathBuf,
-    throttles: Vec<Throttle>,
-    /// Where CPU 0 can be switched off: `online` of the directory, and every CPU there is.
-    online: Option<(ProcFile, Vec<u32>)>,
-}
-
-struct Throttle {
-    family: &'static Family,
-    /// Package, and core unless the package is meant.
-    labels: Vec<String>,
-    file: ProcFile,
-}
-
-impl Topology {
-    fn put(&mut self, changed: bool, out: &mut Sink) {
-        if changed {
-            self.discover();
-        }
-        for throttle in &mut self.throttles {
-            let labels: Vec<&str> = throttle.labels.iter().map(String::as_str).collect();
-            match throttle.file.read() {
-                Ok(text) => match count(text.bytes.trim_ascii()) {
-                    Some(times) => out.number(throttle.family, &labels, times),
-                    None => out.fault(text.offends(text.bytes, "is not a count")),
-                },
-                Err(e) => out.fault(e.to_string()),
-            }
-        }
-        if let Some((file, cpus)) = &mut self.online {
-            match file.read() {
-                Ok(text) => put_online(&text, cpus, out),
-                Err(e) => out.fault(e.to_string()),
-            }
-        }
-    }
-
-    /// Counts that siblings share are taken from the first CPU that has them.
-    fn discover(&mut self) {
-        let cpus = cpus(&self.dir);
-        self.throttles.clear();
-        for id in &cpus {
-            let dir = self.dir.join(format!("cpu{id}"));
-            let topology = |name| attribute(&dir.join("topology").join(name));
-            let (Some(package), Some(core)) = (topology("physical_package_id"), topology("core_id")) else { continue };
-            let throttle = dir.join("thermal_throttle");
-            self.add(&cpu::CORE_THROTTLES, &[&package, &core], throttle.join("core_throttle_count"));
-            self.add(&cpu::PACKAGE_THROTTLES, &[&package], throttle.join("package_throttle_count"));
-        }
-        let hotplug = self.dir.join("cpu0/online").exists();
-        self.online = hotplug.then(|| (ProcFile::new(self.dir.join("online")), cpus));
-    }
-
-    fn add(&mut self, family: &'static Family, labels: &[&str], path: PathBuf) {
-        let known = self.throttles.iter().any(|t| std::ptr::eq(t.family, family) && t.labels == labels);
-        if !known && path.exists() {
-            let labels = labels.iter().map(ToString::to_string).collect();
-            self.throttles.push(Throttle { family, labels, file: ProcFile::new(path) });
-        }
-    }
-}
-
-fn put_online(text: &Text, cpus: &[u32], out: &mut Sink) {
-    match number_list(text.bytes) {
-        Some(online) => {
-            for id in cpus {
-                out.number(&cpu::ONLINE, &[&id.to_string()], f64::from(u8::from(online.contains(id))));
-            }
-        }
-        None => out.fault(text.offends(text.bytes, "is not a list of CPUs")),
-    }
-}
-
-/// Numbers of the `cpu<n>` directories, in the order of their names: node_exporter's choice of the first sibling.
-fn cpus(dir: &Path) -> Vec<u32> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let number = |name: std::ffi::OsString| name.to_str()?.strip_prefix("cpu")?.parse().ok();
-    let mut cpus: Vec<u32> = entries.filter_map(|e| number(e.file_name())).collect();
-    cpus.sort_by_cached_key(ToString::to_string);
-    cpus
-}
-
-/// A number in a file of its own.
-fn attribute(path: &Path) -> Option<String> {
-    let text = read_once(path).ok()?;
-    Some(integer(text.trim_ascii())?.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,41 +216,6 @@ mod tests {
         let lines = read(&mut *cpu).lines;
         assert_eq!(lines.len(), 8);
         assert_eq!(lines[4], r#"node_cpu_seconds_total{cpu="2",mode="user"} 0.03"#);
-    }
-
-    #[test]
-    fn throttles_once_per_core_and_package() {
-        let host = Host::new(&[("proc/stat", STAT), ("sys/devices/system/cpu/isolated", b"1,3-4\n")]);
-        for (cpu, core, count) in [(0, 0, 5), (1, 0, 6), (2, 1, 9)] {
-            let file = |name: &str, value: u32| {
-                host.write(&format!("sys/devices/system/cpu/cpu{cpu}/{name}"), format!("{value}\n").as_bytes());
-            };
-            file("topology/physical_package_id", 0);
-            file("topology/core_id", core);
-            file("thermal_throttle/core_throttle_count", count);
-            file("thermal_throttle/package_throttle_count", 30);
-        }
-        let expected = [
-            r#"node_cpu_isolated{cpu="1"} 1"#,
-            r#"node_cpu_isolated{cpu="3"} 1"#,
-            r#"node_cpu_isolated{cpu="4"} 1"#,
-            r#"node_cpu_core_throttles_total{package="0",core="0"} 5"#,
-            r#"node_cpu_core_throttles_total{package="0",core="1"} 9"#,
-            r#"node_cpu_package_throttles_total{package="0"} 30"#,
-        ];
-        assert_eq!(host.read("cpu", &[]).lines[10..], expected);
-    }
-
-    #[test]
-    fn online_where_cpu_0_can_be_switched_off() {
-        let files: [(&str, &[u8]); 4] = [
-            ("proc/stat", STAT),
-            ("sys/devices/system/cpu/online", b"0\n"),
-            ("sys/devices/system/cpu/cpu0/online", b"1\n"),
-            ("sys/devices/system/cpu/cpu1/online", b"0\n"),
-        ];
-        let lines = Host::new(&files).read("cpu", &[]).lines;
-        assert_eq!(lines[10..], [r#"node_cpu_online{cpu="0"} 1"#, r#"node_cpu_online{cpu="1"} 0"#]);
     }
 
     #[test]

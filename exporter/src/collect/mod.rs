@@ -26,6 +26,7 @@ pub mod syscalls;
 #[cfg(test)]
 mod testing;
 mod time;
+mod topology;
 mod udev;
 mod uname;
 mod vmstat;

@@ -5,21 +5,23 @@
 //! ```
 //!
 //! Both sources show one network namespace. Where KANARY_PROC_ROOT is a procfs whose first process lives in kanary's
-//! own, rtnetlink is asked (only it counts packets without handler) and the file stands in when that fails. Where the
+//! own, rtnetlink is asked (only it counts packets without handler) and the file stands in when that fails or hangs. Where the
 //! first process lives in another (kanary in a container without host network) its `net/dev` is read, so that the
 //! host's interfaces are shown. Where it is no procfs but a copy, the copy's file is read; if it has none, rtnetlink
 //! is asked, as node_exporter does.
 
 use std::path::Path;
+use std::time::Duration;
 
 use compact_str::CompactString;
-use rustix::fs::{readlink, statfs};
+use rustix::fs::{stat, statfs};
 use rustix::io::Errno;
 
 use super::fields::{LineMemo, integer, valid_utf8, words};
 use super::filter::Filter;
-use super::netlink::{Link, Netlink};
+use super::netlink::{Link, Links};
 use super::procfile::{PROCFS, ProcFile};
+use super::watched::{Patience, Watched};
 use super::{Collector, Error, Row};
 use crate::config::Setting;
 use crate::metric::{Family, network as net};
@@ -48,21 +50,25 @@ pub const ROW: Row = Row {
     },
 };
 
-/// Sources in the order in which they are tried.
+/// A dump takes microseconds unless the kernel's rtnl lock is held.
+const PATIENCE: Patience = Patience { round: Duration::from_millis(200), question: Duration::from_secs(1) };
+
+/// Sources in the order in which they are tried. Every network namespace has a file of its own behind `net/dev`
+/// (fs/proc/proc_net.c), whose inode number tells it apart without the privilege that `ns/net` asks for.
 fn sources(proc: &Path) -> Vec<Source> {
     let file = |path: &str| Source::File(ProcFile::new(proc.join(path)));
-    let namespace = |path: &Path| readlink(path, Vec::new()).ok();
+    let kernel = || Source::Kernel(Watched::default(), [Links::default()]);
+    let inode = |path: &Path| stat(path).ok().map(|s| s.st_ino);
     let live = statfs(proc).is_ok_and(|s| s.f_type as u64 == PROCFS);
-    match (namespace(&proc.join("1/ns/net")), namespace(Path::new("/proc/self/ns/net"))) {
-        _ if !live => vec![file("net/dev"), Source::Kernel(None)],
+    match (inode(&proc.join("1/net/dev")), inode(Path::new("/proc/thread-self/net/dev"))) {
+        _ if !live => vec![file("net/dev"), kernel()],
         (Some(first), Some(own)) if first != own => vec![file("1/net/dev")],
-        _ => vec![Source::Kernel(None), file("net/dev")],
+        _ => vec![kernel(), file("net/dev")],
     }
 }
 
 enum Source {
-    /// The socket is opened when first needed and anew after a failure.
-    Kernel(Option<Netlink>),
+    Kernel(Watched<Links>, [Links; 1]),
     File(ProcFile),
 }
 
@@ -77,7 +83,7 @@ impl Collector for NetDev {
         for source in &mut self.sources {
             self.names.memo.rewind();
             let tried = match source {
-                Source::Kernel(socket) => from_kernel(socket, &mut self.names, out),
+                Source::Kernel(watched, links) => from_kernel(&watched.ask(links, PATIENCE), &mut self.names, out),
                 Source::File(file) => from_file(file, &mut self.names, out),
             };
             match (tried, failed) {
@@ -132,26 +138,19 @@ static KERNEL: [(&Family, &[usize]); 17] = [
     (&net::RECEIVE_NOHANDLER, &[23]),
 ];
 
-fn from_kernel(socket: &mut Option<Netlink>, names: &mut Names, out: &mut Sink) -> Result<(), Error> {
-    let failed = |e| Error::Failed(format!("rtnetlink: {}", std::io::Error::from(e)));
-    let mut open = match socket.take() {
-        Some(open) => open,
-        None => Netlink::open().map_err(failed)?,
-    };
-    for link in open.links().map_err(failed)? {
-        match open.name(&link) {
-            Ok(name) => put_link(name.as_ref(), &link, names, out),
-            // Gone meanwhile.
-            Err(Errno::NODEV) => {}
-            Err(e) => out.fault(format!("rtnetlink: name of an interface: {}", std::io::Error::from(e))),
+fn from_kernel(answer: &[Option<Result<Vec<Link>, Errno>>], names: &mut Names, out: &mut Sink) -> Result<(), Error> {
+    match answer {
+        [Some(Ok(links))] => {
+            links.iter().for_each(|link| put_link(link, names, out));
+            Ok(())
         }
+        [Some(Err(e))] => Err(Error::Failed(format!("rtnetlink: {}", std::io::Error::from(*e)))),
+        _ => Err(Error::Failed("rtnetlink: no answer in time".into())),
     }
-    *socket = Some(open);
-    Ok(())
 }
 
-fn put_link(name: &str, link: &Link, names: &mut Names, out: &mut Sink) {
-    let Some(name) = names.shown(name.as_bytes()) else { return };
+fn put_link(link: &Link, names: &mut Names, out: &mut Sink) {
+    let Some(name) = names.shown(link.name.as_bytes()) else { return };
     let counters = link.counters();
     for (family, summed) in &KERNEL {
         let sum = summed.iter().try_fold(0u64, |sum, i| Some(sum.wrapping_add(*counters.get(*i)?)));
@@ -247,6 +246,24 @@ mod tests {
         assert_eq!(reading.lines.len(), 17, "{reading:?}");
         assert!(reading.lines[16].starts_with("node_network_receive_nohandler_total{device=\"lo\"}"));
         assert!(reading.error.is_none() && reading.faults.is_empty());
+    }
+
+    #[test]
+    fn in_a_network_namespace_of_its_own_the_hosts_interfaces_are_shown() {
+        use rustix::thread::{UnshareFlags, unshare_unsafe};
+        let hosts = || match &mut sources(Path::new("/proc"))[..] {
+            [Source::File(file)] => Some(String::from_utf8_lossy(file.read().unwrap().bytes).into_owned()),
+            _ => None,
+        };
+        assert_eq!(hosts(), None);
+        let other = std::thread::spawn(move || {
+            // SAFETY: only the network namespace is unshared, not the table of files.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.is_ok().then(hosts)
+        });
+        match other.join().unwrap() {
+            Some(hosts) => assert!(hosts.is_some_and(|text| text.lines().count() > HEADINGS)),
+            None => assert!(std::env::var("CI").as_deref() != Ok("true"), "only root may unshare"),
+        }
     }
 
     #[test]

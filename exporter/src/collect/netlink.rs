@@ -1,13 +1,18 @@
 //! Interfaces and their counters by rtnetlink: a dump of RTM_GETSTATS (rtnetlink(7), linux/if_link.h), Linux 4.7.
 //!
-//! Owns one socket, kept open. Parsing is pure and total over arbitrary bytes. RTM_GETLINK has names as well, but tells
-//! so much else that it costs the kernel four times as much: names come from SIOCGIFNAME.
+//! Parsing is pure and total over arbitrary bytes. RTM_GETLINK has names as well, but tells so much else that it costs
+//! the kernel four times as much: names come from SIOCGIFNAME. A dump waits for the kernel's rtnl lock, which a driver
+//! in trouble may hold for minutes: it is a [`Question`] for a watched thread.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use compact_str::CompactString;
 use rustix::io::Errno;
 use rustix::net::netdevice::index_to_name_inlined;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+
+use super::watched::Question;
 
 /// Counters of `struct rtnl_link_stats64`, in its order; a newer kernel's further ones are ignored.
 pub const COUNTERS: usize = 24;
@@ -33,9 +38,32 @@ const BUFFER: usize = 32 << 10;
 /// A dump that interfaces keep changing under is taken after so many tries.
 const TRIES: u32 = 3;
 
+/// Every interface of this thread's network namespace. The socket is opened when first needed and anew after a failure.
+#[derive(Clone, Default)]
+pub struct Links(Arc<Mutex<Option<Netlink>>>);
+
+impl Question for Links {
+    type Answer = Result<Vec<Link>, Errno>;
+    /// Fails with the kernel's error, and with EBADMSG when its answer is not understood.
+    fn answer(&self) -> Self::Answer {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut netlink = kept.take().map_or_else(Netlink::open, Ok)?;
+        let links = netlink.links()?;
+        *kept = Some(netlink);
+        Ok(links)
+    }
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+    fn hangs_with(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// One interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
+    pub name: CompactString,
     index: u32,
     counters: [u64; COUNTERS],
     /// How many counters this kernel has.
@@ -49,25 +77,20 @@ impl Link {
 }
 
 /// A socket to the kernel's routing tables.
-pub struct Netlink {
+struct Netlink {
     socket: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
 }
 
 impl Netlink {
-    /// # Errors
-    /// When this process may have no such socket.
-    pub fn open() -> Result<Self, Errno> {
+    fn open() -> Result<Self, Errno> {
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         Ok(Netlink { socket, buffer: vec![0; BUFFER], sequence: 0 })
     }
 
-    /// Every interface of this process's network namespace.
-    ///
-    /// # Errors
-    /// The kernel's, and EBADMSG when its answer is not understood.
-    pub fn links(&mut self) -> Result<Vec<Link>, Errno> {
+    /// Interfaces that are gone before they could be named are left out.
+    fn links(&mut self) -> Result<Vec<Link>, Errno> {
         let mut links = Vec::new();
         for _ in 0..TRIES {
             links.clear();
@@ -75,15 +98,14 @@ impl Netlink {
                 break;
             }
         }
+        links.retain_mut(|link: &mut Link| match index_to_name_inlined(&self.socket, link.index) {
+            Ok(name) => {
+                link.name = name.as_str().into();
+                true
+            }
+            Err(_) => false,
+        });
         Ok(links)
-    }
-
-    /// The interface's name now.
-    ///
-    /// # Errors
-    /// ENODEV when it is gone, EILSEQ when its name is not UTF-8.
-    pub fn name(&self, link: &Link) -> Result<impl AsRef<str> + use<>, Errno> {
-        index_to_name_inlined(&self.socket, link.index)
     }
 
     /// Whether nothing changed meanwhile.
@@ -159,7 +181,8 @@ fn split(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
 
 /// The interface of an RTM_NEWSTATS message, if it has counters.
 fn link(payload: &[u8]) -> Option<Link> {
-    let mut link = Link { index: u32_at(payload, 4)?, counters: [0; COUNTERS], count: 0 };
+    let mut link =
+        Link { name: CompactString::default(), index: u32_at(payload, 4)?, counters: [0; COUNTERS], count: 0 };
     let mut rest = payload.get(STATS_HEADER..)?;
     while let Some((kind, value, next)) = attribute(rest) {
         if kind == IFLA_STATS_LINK_64 {
@@ -227,12 +250,11 @@ mod tests {
 
     #[test]
     fn the_running_kernel_has_a_loopback() {
-        let mut netlink = Netlink::open().unwrap();
-        let links = netlink.links().unwrap();
-        let lo = links.iter().find(|l| netlink.name(l).unwrap().as_ref() == "lo").unwrap();
-        assert_eq!(lo.counters().len(), COUNTERS);
-        let gone = Link { index: u32::MAX >> 1, ..lo.clone() };
-        assert_eq!(netlink.name(&gone).err(), Some(Errno::NODEV));
+        let links = Links::default();
+        for _ in 0..2 {
+            let answer = links.answer().unwrap();
+            assert!(answer.iter().any(|l| l.name == "lo" && l.counters().len() == COUNTERS), "{answer:?}");
+        }
     }
 
     proptest! {
