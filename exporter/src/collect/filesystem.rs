@@ -1,26 +1,21 @@
 //! Space and inodes of mounted file systems: the table of mounts and statfs(2).
 //!
-//! statfs hangs where a server or a FUSE daemon does not answer, so it is called on watched threads. A collection
+//! statfs hangs where a server or a FUSE daemon does not answer, so it is called on watched threads unless the file
+//! system answers from memory. A collection
 //! waits for all mounts together no longer than [`ROUND`]: a mount that did not answer by then is shown with
 //! `device_error="mountpoint timeout"`. While its call hangs it is not called again; for KANARY_FILESYSTEM_MOUNT_TIMEOUT
 //! each collection gives it another chance to answer, then it is stuck, and no collection waits for it until it has
 //! answered after all. Mounts of the same file system share that fate; others are not touched.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use compact_str::{CompactString, ToCompactString};
-use rustix::fs::{StatFs, statfs};
+use rustix::fs::StatFs;
 use rustix::io::Errno;
 
-use super::fields::valid_utf8;
 use super::filter::Filter;
-use super::mounts;
-use super::procfile::{ProcFile, Text, Unreadable};
+use super::mount_table::{Call, Choice, Mount, Table};
+use super::procfile::{ProcFile, Unreadable};
 use super::watched::{Patience, Question, Watched};
 use super::{Collector, Error, Row};
 use crate::config::{self, Setting};
@@ -84,8 +79,6 @@ pub const ROW: Row = Row {
 
 /// Longest wait of one collection: well below any scrape's deadline and the shortest useful tick.
 const ROUND: Duration = Duration::from_millis(500);
-/// Most lines of a table that are remembered for being none.
-const MAX_FAULTS: usize = 8;
 /// The kernel tells when mounts come, go or are remounted, but not when a file system's own options change (ext4's
 /// `emergency_ro`): the table is read again at this age in any case.
 const REREAD: Duration = Duration::from_secs(5);
@@ -115,15 +108,28 @@ impl Collector for Filesystem {
             self.read_at = Some(now);
         }
         self.table.faults.iter().for_each(|fault| out.fault(fault.as_str()));
-        let answers = self.watched.ask(&self.table.calls, self.patience);
+        let answers = self.answers();
         for mount in &self.table.mounts {
-            mount.put(answers[mount.call].as_ref(), out);
+            put(mount, answers[mount.call].as_ref(), out);
         }
         Ok(())
     }
 }
 
 impl Filesystem {
+    /// One for each call.
+    fn answers(&self) -> Vec<Option<Result<StatFs, Errno>>> {
+        let Table { calls, far, .. } = &self.table;
+        let mut answers: Vec<_> = calls.iter().map(|call| call.is_local.then(|| call.answer())).collect();
+        if !far.is_empty() {
+            let asked: Vec<Call> = far.iter().map(|at| calls[*at].clone()).collect();
+            for (at, answer) in far.iter().zip(self.watched.ask(&asked, self.patience)) {
+                answers[*at] = answer;
+            }
+        }
+        answers
+    }
+
     fn read_table(&mut self) -> Result<(), Error> {
         let [first, own] = &mut self.tables;
         let text = first.read().or_else(|e: Unreadable| own.read().map_err(|_| e))?;
@@ -134,130 +140,28 @@ impl Filesystem {
     }
 }
 
-/// Which mounts are shown, and where the host's are found.
-struct Choice {
-    rootfs: PathBuf,
-    mountpoints: Filter,
-    types: Filter,
-}
-
-/// What became of the table of mounts, as long as its text does not change.
-#[derive(Default)]
-struct Table {
-    text: Vec<u8>,
-    mounts: Vec<Mount>,
-    /// One for each mount point.
-    calls: Vec<Call>,
-    /// Lines that are none, the first few.
-    faults: Vec<String>,
-}
-
-/// Label values of a mount, and which call answers for it.
-struct Mount {
-    device: CompactString,
-    mountpoint: CompactString,
-    fstype: CompactString,
-    major: CompactString,
-    minor: CompactString,
-    readonly: bool,
-    call: usize,
-}
-
-/// statfs of a mount point.
-#[derive(Clone)]
-struct Call {
-    path: Arc<Path>,
-    device: (u32, u32),
-}
-
-impl Question for Call {
-    type Answer = Result<StatFs, Errno>;
-    fn answer(&self) -> Self::Answer {
-        statfs(&*self.path)
-    }
-    fn is(&self, other: &Self) -> bool {
-        self.path == other.path
-    }
-    fn hangs_with(&self, other: &Self) -> bool {
-        self.device == other.device || self.is(other)
-    }
-}
-
-impl Table {
-    /// # Errors
-    /// When no line is one of a table of mounts.
-    fn new(text: &Text, choice: &Choice) -> Result<Self, Error> {
-        let mut table = Table { text: text.bytes.into(), ..Table::default() };
-        let mut good = false;
-        for line in text.lines() {
-            match mounts::parse(line) {
-                Some(mount) => {
-                    good = true;
-                    table.add(&mount, choice);
-                }
-                None if table.faults.len() < MAX_FAULTS => table.faults.push(text.offends(line, "is not a mount")),
-                None => {}
-            }
-        }
-        if good { Ok(table) } else { Err(text.failed(text.bytes, "has no mount")) }
-    }
-
-    fn add(&mut self, mount: &mounts::Mount, choice: &Choice) {
-        let inside = without_prefix(&mount.mountpoint, choice.rootfs.as_os_str().as_bytes());
-        let (mountpoint, fstype) = (valid_utf8(inside), valid_utf8(mount.fstype));
-        if !choice.mountpoints.passes(&mountpoint) || !choice.types.passes(&fstype) {
-            return;
-        }
-        let path = beneath(&choice.rootfs, inside);
-        let call = self.calls.iter().position(|c| *c.path == *path).unwrap_or_else(|| {
-            self.calls.push(Call { path: path.into(), device: mount.device });
-            self.calls.len() - 1
-        });
-        let (major, minor) = mount.device;
-        let new = Mount {
-            device: valid_utf8(mount.source).into(),
-            mountpoint: mountpoint.into(),
-            fstype: fstype.into(),
-            major: major.to_compact_string(),
-            minor: minor.to_compact_string(),
-            readonly: mount.readonly,
-            call,
-        };
-        // The later of two mounts with the same labels lies on top: it is the one that statfs sees.
-        match self.mounts.iter_mut().find(|known| known.labels() == new.labels()) {
-            Some(known) => *known = new,
-            None => self.mounts.push(new),
-        }
-    }
-}
-
-impl Mount {
-    fn labels(&self) -> [&str; 3] {
-        [&self.device, &self.mountpoint, &self.fstype]
-    }
-
-    fn put(&self, answer: Option<&Result<StatFs, Errno>>, out: &mut Sink) {
-        let error = match answer {
-            Some(Ok(_)) => Cow::Borrowed(""),
-            Some(Err(errno)) => Cow::Owned(in_words(*errno)),
-            None => Cow::Borrowed(TIMEOUT),
-        };
-        let [device, mountpoint, fstype] = self.labels();
-        let labels = [device, mountpoint, fstype, &error];
-        let stat = answer.and_then(|answer| answer.as_ref().ok());
-        // The flag tells at once that a file system turned read-only by itself.
-        let readonly = self.readonly || stat.is_some_and(|s| s.f_flags as u64 & ST_RDONLY != 0);
-        out.number(&fs::DEVICE_ERROR, &labels, flag(!error.is_empty()));
-        out.number(&fs::READONLY, &labels, flag(readonly));
-        let Some(stat) = stat else { return };
-        let bytes = |blocks: u64| blocks as f64 * stat.f_bsize as f64;
-        out.number(&fs::SIZE, &labels, bytes(stat.f_blocks));
-        out.number(&fs::FREE_BYTES, &labels, bytes(stat.f_bfree));
-        out.number(&fs::AVAILABLE, &labels, bytes(stat.f_bavail));
-        out.number(&fs::FILES, &labels, stat.f_files as f64);
-        out.number(&fs::FILES_FREE, &labels, stat.f_ffree as f64);
-        out.number(&fs::MOUNT_INFO, &[device, &self.major, &self.minor, mountpoint], 1.0);
-    }
+/// Puts one mount with the answer to its call; `None` when that did not come in time.
+fn put(mount: &Mount, answer: Option<&Result<StatFs, Errno>>, out: &mut Sink) {
+    let error = match answer {
+        Some(Ok(_)) => Cow::Borrowed(""),
+        Some(Err(errno)) => Cow::Owned(in_words(*errno)),
+        None => Cow::Borrowed(TIMEOUT),
+    };
+    let [device, mountpoint, fstype] = mount.labels();
+    let labels = [device, mountpoint, fstype, &error];
+    let stat = answer.and_then(|answer| answer.as_ref().ok());
+    // The flag tells at once that a file system turned read-only by itself.
+    let readonly = mount.readonly || stat.is_some_and(|s| s.f_flags as u64 & ST_RDONLY != 0);
+    out.number(&fs::DEVICE_ERROR, &labels, flag(!error.is_empty()));
+    out.number(&fs::READONLY, &labels, flag(readonly));
+    let Some(stat) = stat else { return };
+    let bytes = |blocks: u64| blocks as f64 * stat.f_bsize as f64;
+    out.number(&fs::SIZE, &labels, bytes(stat.f_blocks));
+    out.number(&fs::FREE_BYTES, &labels, bytes(stat.f_bfree));
+    out.number(&fs::AVAILABLE, &labels, bytes(stat.f_bavail));
+    out.number(&fs::FILES, &labels, stat.f_files as f64);
+    out.number(&fs::FILES_FREE, &labels, stat.f_ffree as f64);
+    out.number(&fs::MOUNT_INFO, &[device, &mount.major, &mount.minor, mountpoint], 1.0);
 }
 
 fn flag(is: bool) -> f64 {
@@ -272,25 +176,11 @@ fn in_words(errno: Errno) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// The mount point as seen from the host's root.
-fn without_prefix<'a>(mountpoint: &'a [u8], rootfs: &[u8]) -> &'a [u8] {
-    match mountpoint.strip_prefix(rootfs) {
-        _ if rootfs == b"/" => mountpoint,
-        Some([]) => b"/",
-        Some(inside) if inside[0] == b'/' => inside,
-        _ => mountpoint,
-    }
-}
-
-/// Where kanary sees it.
-fn beneath(rootfs: &Path, mountpoint: &[u8]) -> PathBuf {
-    let inside = mountpoint.strip_prefix(b"/").unwrap_or(mountpoint);
-    if inside.is_empty() { rootfs.into() } else { rootfs.join(OsStr::from_bytes(inside)) }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use crate::collect::testing::{Host, read};
 
     fn host(lines: &[&str]) -> Host {
@@ -355,15 +245,5 @@ mod tests {
         std::fs::create_dir(host.path().join("root").join(OsStr::from_bytes(b"mnt\xff\xfe"))).unwrap();
         let lines = host.read("filesystem", &[]).lines;
         assert!(lines[0].contains("mountpoint=\"/mnt\u{fffd}\",fstype=\"tmpfs\",device_error=\"\"} 0"), "{lines:?}");
-    }
-
-    #[test]
-    fn the_hosts_root_may_be_mounted_elsewhere() {
-        assert_eq!(without_prefix(b"/host/boot", b"/host"), b"/boot");
-        assert_eq!(without_prefix(b"/host", b"/host"), b"/");
-        assert_eq!(without_prefix(b"/hostile", b"/host"), b"/hostile");
-        assert_eq!(without_prefix(b"/boot", b"/"), b"/boot");
-        assert_eq!(beneath(Path::new("/host"), b"/boot"), Path::new("/host/boot"));
-        assert_eq!(beneath(Path::new("/"), b"/"), Path::new("/"));
     }
 }

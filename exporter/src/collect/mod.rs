@@ -15,6 +15,7 @@ mod filesystem;
 mod filter;
 mod loadavg;
 mod meminfo;
+mod mount_table;
 mod mounts;
 mod netdev;
 mod netlink;
