@@ -11,7 +11,8 @@ use compact_str::CompactString;
 
 use super::cpuinfo::CpuInfo;
 use super::fields::{integer, words};
-use super::procfile::ProcFile;
+use super::procfile::Text;
+use super::shared_file::SharedFile;
 use super::topology::Topology;
 use super::{Collector, Error, Row};
 use crate::config::{self, Setting};
@@ -42,7 +43,7 @@ pub const ROW: Row = Row {
         let info = CpuInfo::new(&paths.proc, vars, &FLAGS, &BUGS)?;
         let wanted = vars.parse(&INFO, config::flag)? || info.is_filtered();
         Ok(Box::new(Cpu {
-            stat: ProcFile::new(paths.proc.join("stat")),
+            stat: SharedFile::new(&paths.proc.join("stat")),
             info: wanted.then_some(info),
             guest: vars.parse(&GUEST, config::flag)?,
             ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
@@ -68,19 +69,23 @@ struct Ticks {
 }
 
 struct Cpu {
-    stat: ProcFile,
+    stat: SharedFile,
     info: Option<CpuInfo>,
     guest: bool,
     ticks_per_second: f64,
-    /// Number of each CPU and what was exposed of it, from the last reading and from this one.
-    previous: Vec<(CompactString, Ticks)>,
-    current: Vec<(CompactString, Ticks)>,
+    /// From the last reading and from this one.
+    previous: Cpus,
+    current: Cpus,
     topology: Topology,
 }
 
 impl Collector for Cpu {
     fn collect(&mut self, out: &mut Sink) -> Result<(), Error> {
-        self.times(out)?;
+        let (previous, current, hz) = (&self.previous, &mut self.current, self.ticks_per_second);
+        self.stat.read(|text| advance(&text, previous, current, hz, out))??;
+        for (id, ticks) in &self.current {
+            ticks.put(id, hz, self.guest, out);
+        }
         if let Some(info) = &mut self.info {
             info.put(out);
         }
@@ -91,31 +96,25 @@ impl Collector for Cpu {
     }
 }
 
-impl Cpu {
-    /// Fills `current` and puts it.
-    fn times(&mut self, out: &mut Sink) -> Result<(), Error> {
-        let text = self.stat.read()?;
-        self.current.clear();
-        for line in text.lines().take_while(|line| line.starts_with(b"cpu")) {
-            match parse(line) {
-                Parsed::Cpu(id, now) if self.current.iter().all(|(known, _)| known != id) => {
-                    let index = self.current.len();
-                    let before = find(&self.previous, index, id);
-                    let shown = before.map_or(now, |before| before.advanced_to(now, self.ticks_per_second));
-                    self.current.push((id.into(), shown));
-                }
-                Parsed::Total => {}
-                _ => out.fault(text.offends(line, "is not a CPU and its ticks")),
+/// CPUs and what is exposed of each. The kernel lists them by number.
+type Cpus = Vec<(CompactString, Ticks)>;
+
+/// Fills `current`.
+fn advance(text: &Text, previous: &Cpus, current: &mut Cpus, hz: f64, out: &mut Sink) -> Result<(), Error> {
+    current.clear();
+    let mut last = None;
+    for line in text.lines().take_while(|line| line.starts_with(b"cpu")) {
+        match parse(line) {
+            Parsed::Cpu(id, now) if integer(id.as_bytes()) > last => {
+                last = integer(id.as_bytes());
+                let before = find(previous, current.len(), id);
+                current.push((id.into(), before.map_or(now, |before| before.advanced_to(now, hz))));
             }
+            Parsed::Total => {}
+            _ => out.fault(text.offends(line, "is not the next CPU and its ticks")),
         }
-        if self.current.is_empty() {
-            return Err(text.failed(text.bytes, "has no CPU"));
-        }
-        for (id, ticks) in &self.current {
-            ticks.put(id, self.ticks_per_second, self.guest, out);
-        }
-        Ok(())
     }
+    if current.is_empty() { Err(text.failed(text.bytes, "has no CPU")) } else { Ok(()) }
 }
 
 #[derive(Debug, PartialEq)]
@@ -143,7 +142,7 @@ fn parse(line: &[u8]) -> Parsed<'_> {
 }
 
 /// What is known of a CPU: CPUs keep their line until one is plugged.
-fn find<'a>(known: &'a [(CompactString, Ticks)], index: usize, id: &str) -> Option<&'a Ticks> {
+fn find<'a>(known: &'a Cpus, index: usize, id: &str) -> Option<&'a Ticks> {
     let there = known.get(index).filter(|(other, _)| other == id);
     there.or_else(|| known.iter().find(|(other, _)| other == id)).map(|(_, ticks)| ticks)
 }

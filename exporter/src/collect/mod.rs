@@ -22,6 +22,7 @@ mod netlink;
 mod own;
 mod pressure;
 mod procfile;
+mod shared_file;
 mod stat;
 pub mod syscalls;
 #[cfg(test)]

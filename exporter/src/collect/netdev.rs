@@ -4,20 +4,22 @@
 //!     lo:    3193      29    0    0    0     0          0         0     3193      29    0    0    0     0       0          0
 //! ```
 //!
-//! Both sources show one network namespace. Where KANARY_PROC_ROOT is a procfs whose first process lives in kanary's
-//! own, rtnetlink is asked (only it counts packets without handler) and the file stands in when that fails or hangs. Where the
-//! first process lives in another (kanary in a container without host network) its `net/dev` is read, so that the
-//! host's interfaces are shown. Where it is no procfs but a copy, the copy's file is read; if it has none, rtnetlink
-//! is asked, as node_exporter does.
+//! Both show one network namespace, with the same numbers; packets without handler are in rtnetlink's answer and in
+//! `rx_nohandler` of sysfs only. A few interfaces are cheaper to read as files, many by one dump, and a dump waits for
+//! a lock that a driver in trouble may hold. Where the first process of KANARY_PROC_ROOT lives in kanary's own network
+//! namespace, files are read up to [`FEW`] interfaces and rtnetlink is asked beyond; each stands in for the other. Where
+//! it lives in another (kanary in a container without host network) its `net/dev` is read, so that the host's
+//! interfaces are shown; nobody tells whether sysfs shows that namespace too, so it is not asked. Where KANARY_PROC_ROOT
+//! is no procfs but a copy, the copy's file is read; if it has none, rtnetlink is asked, as node_exporter does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use compact_str::CompactString;
 use rustix::fs::{stat, statfs};
 use rustix::io::Errno;
 
-use super::fields::{LineMemo, integer, valid_utf8, words};
+use super::fields::{LineMemo, count as number, integer, valid_utf8, words};
 use super::filter::Filter;
 use super::netlink::{Link, Links};
 use super::procfile::{PROCFS, ProcFile};
@@ -45,41 +47,52 @@ pub const ROW: Row = Row {
     default: true,
     options: &[&EXCLUDE, &INCLUDE],
     build: |setup| {
-        let names = Names { filter: Filter::new(&setup.config.vars, &INCLUDE, &EXCLUDE)?, memo: LineMemo::default() };
-        Ok(Box::new(NetDev { sources: sources(&setup.config.paths.proc), names }))
+        let paths = &setup.config.paths;
+        let filter = Filter::new(&setup.config.vars, &INCLUDE, &EXCLUDE)?;
+        let (sources, sysfs) = sources(&paths.proc);
+        let class = paths.sys.join("class/net");
+        let names = Names { filter, class: sysfs.then_some(class), memo: LineMemo::default() };
+        Ok(Box::new(NetDev { sources, names, many: false }))
     },
 };
 
 /// A dump takes microseconds unless the kernel's rtnl lock is held.
 const PATIENCE: Patience = Patience { round: Duration::from_millis(200), question: Duration::from_secs(1) };
 
-/// Sources in the order in which they are tried. Every network namespace has a file of its own behind `net/dev`
-/// (fs/proc/proc_net.c), whose inode number tells it apart without the privilege that `ns/net` asks for.
-fn sources(proc: &Path) -> Vec<Source> {
+/// Most interfaces that are read as files.
+const FEW: usize = 64;
+
+/// Sources in the order in which they are tried for few interfaces, and whether sysfs shows the same ones. Every
+/// network namespace has a file of its own behind `net/dev` (fs/proc/proc_net.c), whose inode number tells it apart
+/// without the privilege that `ns/net` asks for.
+fn sources(proc: &Path) -> (Vec<Source>, bool) {
     let file = |path: &str| Source::File(ProcFile::new(proc.join(path)));
-    let kernel = || Source::Kernel(Watched::default(), [Links::default()]);
+    let kernel = Source::Kernel(Watched::default(), [Links::default()]);
     let inode = |path: &Path| stat(path).ok().map(|s| s.st_ino);
     let live = statfs(proc).is_ok_and(|s| s.f_type as u64 == PROCFS);
     match (inode(&proc.join("1/net/dev")), inode(Path::new("/proc/thread-self/net/dev"))) {
-        _ if !live => vec![file("net/dev"), kernel()],
-        (Some(first), Some(own)) if first != own => vec![file("1/net/dev")],
-        _ => vec![kernel(), file("net/dev")],
+        (Some(first), Some(own)) if live && first != own => (vec![file("1/net/dev")], false),
+        _ => (vec![file("net/dev"), kernel], live),
     }
 }
 
 enum Source {
-    Kernel(Watched<Links>, [Links; 1]),
     File(ProcFile),
+    Kernel(Watched<Links>, [Links; 1]),
 }
 
 struct NetDev {
     sources: Vec<Source>,
     names: Names,
+    /// More than [`FEW`] interfaces last time.
+    many: bool,
 }
 
 impl Collector for NetDev {
     fn collect(&mut self, out: &mut Sink) -> Result<(), Error> {
         let mut failed = None;
+        let many = self.many;
+        self.sources.sort_by_key(|source| matches!(source, Source::File(_)) == many);
         for source in &mut self.sources {
             self.names.memo.rewind();
             let tried = match source {
@@ -87,9 +100,11 @@ impl Collector for NetDev {
                 Source::File(file) => from_file(file, &mut self.names, out),
             };
             match (tried, failed) {
-                (Ok(()), None | Some(Error::Absent(_))) => return Ok(()),
-                (Ok(()), Some(Error::Failed(why))) => {
-                    out.fault(why);
+                (Ok(count), first) => {
+                    self.many = count > FEW;
+                    if let Some(Error::Failed(why)) = first {
+                        out.fault(why);
+                    }
                     return Ok(());
                 }
                 (Err(e), first) => failed = first.or(Some(e)),
@@ -99,18 +114,30 @@ impl Collector for NetDev {
     }
 }
 
-/// Interface names as they are exposed; `None` for one that is left out.
+/// Interfaces by name.
 struct Names {
     filter: Filter,
-    memo: LineMemo<Option<CompactString>>,
+    /// `/sys/class/net`, if it shows the same interfaces.
+    class: Option<PathBuf>,
+    /// `None` for one that is left out.
+    memo: LineMemo<Option<Interface>>,
+}
+
+struct Interface {
+    name: CompactString,
+    nohandler: Option<ProcFile>,
 }
 
 impl Names {
-    /// The name, if it is shown and did not come before.
-    fn shown(&mut self, name: &[u8]) -> Option<&str> {
-        let filter = &self.filter;
-        let learn = |name: &[u8]| Some(valid_utf8(name)).filter(|n| filter.passes(n)).map(CompactString::from);
-        self.memo.next(name, learn)?.as_deref()
+    /// The interface, if it is shown and did not come before.
+    fn shown(&mut self, name: &[u8]) -> Option<&mut Interface> {
+        let (filter, class) = (&self.filter, self.class.as_deref());
+        let learn = |name: &[u8]| {
+            let name = valid_utf8(name);
+            let nohandler = class.map(|dir| dir.join(&*name).join("statistics/rx_nohandler")).filter(|p| p.exists());
+            filter.passes(&name).then(|| Interface { name: name.into(), nohandler: nohandler.map(ProcFile::new) })
+        };
+        self.memo.next(name, learn)?.as_mut()
     }
 }
 
@@ -138,11 +165,12 @@ static KERNEL: [(&Family, &[usize]); 17] = [
     (&net::RECEIVE_NOHANDLER, &[23]),
 ];
 
-fn from_kernel(answer: &[Option<Result<Vec<Link>, Errno>>], names: &mut Names, out: &mut Sink) -> Result<(), Error> {
+/// The number of interfaces.
+fn from_kernel(answer: &[Option<Result<Vec<Link>, Errno>>], names: &mut Names, out: &mut Sink) -> Result<usize, Error> {
     match answer {
         [Some(Ok(links))] => {
             links.iter().for_each(|link| put_link(link, names, out));
-            Ok(())
+            Ok(links.len())
         }
         [Some(Err(e))] => Err(Error::Failed(format!("rtnetlink: {}", std::io::Error::from(*e)))),
         _ => Err(Error::Failed("rtnetlink: no answer in time".into())),
@@ -150,7 +178,7 @@ fn from_kernel(answer: &[Option<Result<Vec<Link>, Errno>>], names: &mut Names, o
 }
 
 fn put_link(link: &Link, names: &mut Names, out: &mut Sink) {
-    let Some(name) = names.shown(link.name.as_bytes()) else { return };
+    let Some(Interface { name, .. }) = names.shown(link.name.as_bytes()) else { return };
     let counters = link.counters();
     for (family, summed) in &KERNEL {
         let sum = summed.iter().try_fold(0u64, |sum, i| Some(sum.wrapping_add(*counters.get(*i)?)));
@@ -182,20 +210,35 @@ static FILE: [&Family; 16] = [
 /// Lines of headings.
 const HEADINGS: usize = 2;
 
-fn from_file(file: &mut ProcFile, names: &mut Names, out: &mut Sink) -> Result<(), Error> {
+/// The number of interfaces.
+fn from_file(file: &mut ProcFile, names: &mut Names, out: &mut Sink) -> Result<usize, Error> {
     let text = file.read().map_err(super::procfile::Unreadable::or_absent)?;
-    let mut good = false;
+    let mut count = 0;
     for line in text.lines().skip(HEADINGS) {
         match parse(line) {
             Some((name, counters)) => {
-                good = true;
-                let Some(name) = names.shown(name) else { continue };
-                FILE.iter().zip(counters).for_each(|(family, n)| out.number(family, &[name], n as f64));
+                count += 1;
+                let Some(interface) = names.shown(name) else { continue };
+                FILE.iter().zip(counters).for_each(|(family, n)| out.number(family, &[&interface.name], n as f64));
+                put_nohandler(interface, out);
             }
             None => out.fault(text.offends(line, "is not an interface and its 16 counters")),
         }
     }
-    if good { Ok(()) } else { Err(text.failed(text.bytes, "has no interface")) }
+    if count > 0 { Ok(count) } else { Err(text.failed(text.bytes, "has no interface")) }
+}
+
+fn put_nohandler(interface: &mut Interface, out: &mut Sink) {
+    let Some(file) = &mut interface.nohandler else { return };
+    match file.read() {
+        Ok(text) => match number(text.bytes.trim_ascii()) {
+            Some(packets) => out.number(&net::RECEIVE_NOHANDLER, &[&interface.name], packets),
+            None => out.fault(text.offends(text.bytes, "is no number")),
+        },
+        // Gone meanwhile.
+        Err(e) if e.is_absence() => {}
+        Err(e) => out.fault(e.to_string()),
+    }
 }
 
 fn parse(line: &[u8]) -> Option<(&[u8], [u64; FILE.len()])> {
@@ -213,7 +256,7 @@ fn parse(line: &[u8]) -> Option<(&[u8], [u64; FILE.len()])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::testing::Host;
+    use crate::collect::testing::{Host, Reading, read};
     use proptest::prelude::*;
 
     const HEAD: &str = "Inter-| Receive | Transmit\n face |bytes packets\n";
@@ -251,7 +294,7 @@ mod tests {
     #[test]
     fn in_a_network_namespace_of_its_own_the_hosts_interfaces_are_shown() {
         use rustix::thread::{UnshareFlags, unshare_unsafe};
-        let hosts = || match &mut sources(Path::new("/proc"))[..] {
+        let hosts = || match &mut sources(Path::new("/proc")).0[..] {
             [Source::File(file)] => Some(String::from_utf8_lossy(file.read().unwrap().bytes).into_owned()),
             _ => None,
         };
@@ -264,6 +307,29 @@ mod tests {
             Some(hosts) => assert!(hosts.is_some_and(|text| text.lines().count() > HEADINGS)),
             None => assert!(std::env::var("CI").as_deref() != Ok("true"), "only root may unshare"),
         }
+    }
+
+    #[test]
+    fn files_and_kernel_show_the_same() {
+        let mut live = live();
+        let by_file = read(&mut live);
+        live.many = true;
+        let by_kernel = read(&mut live);
+        assert!(by_file.faults.is_empty() && by_kernel.faults.is_empty(), "{by_file:?} {by_kernel:?}");
+        let names = |reading: &Reading| {
+            let mut names: Vec<String> =
+                reading.lines.iter().filter_map(|l| Some(l.split_once(' ')?.0.into())).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(names(&by_file), names(&by_kernel));
+        assert!(names(&by_file).contains(&r#"node_network_receive_nohandler_total{device="lo"}"#.into()));
+    }
+
+    fn live() -> NetDev {
+        let (sources, sysfs) = sources(Path::new("/proc"));
+        let class = sysfs.then(|| "/sys/class/net".into());
+        NetDev { sources, names: Names { filter: Filter::default(), class, memo: LineMemo::default() }, many: false }
     }
 
     #[test]

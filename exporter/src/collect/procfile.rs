@@ -17,8 +17,8 @@ use super::Error;
 
 /// Longest file that is read; a longer one is refused, since half a file parses into wrong numbers.
 const LIMIT: usize = 4 << 20;
-/// First size of a buffer: most kernel files fit.
-const INITIAL: usize = 8 << 10;
+/// First size of a buffer: enough for an attribute of sysfs.
+const INITIAL: usize = 512;
 /// What is kept of an offending text.
 const QUOTE: usize = 80;
 
@@ -32,6 +32,8 @@ pub struct ProcFile {
     path: PathBuf,
     kept: Option<OwnedFd>,
     buffer: Vec<u8>,
+    /// Of the last reading.
+    length: usize,
 }
 
 /// Content of a file, with where it came from.
@@ -104,7 +106,7 @@ impl From<Unreadable> for Error {
 impl ProcFile {
     /// Opens nothing yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        ProcFile { path: path.into(), kept: None, buffer: Vec::new() }
+        ProcFile { path: path.into(), kept: None, buffer: Vec::new(), length: 0 }
     }
 
     /// The whole content, fresh from the kernel.
@@ -112,8 +114,14 @@ impl ProcFile {
     /// # Errors
     /// When the file is missing, not regular, longer than 4 MiB or fails while it is read.
     pub fn read(&mut self) -> Result<Text<'_>, Unreadable> {
-        let length = self.fill().map_err(|reason| Unreadable { path: self.path.clone(), reason })?;
-        Ok(Text { path: &self.path, bytes: &self.buffer[..length] })
+        self.length = 0;
+        self.length = self.fill().map_err(|reason| Unreadable { path: self.path.clone(), reason })?;
+        Ok(self.last())
+    }
+
+    /// What the last reading gave.
+    pub fn last(&self) -> Text<'_> {
+        Text { path: &self.path, bytes: &self.buffer[..self.length] }
     }
 
     /// Whether the kernel says that nothing changed since this was asked last or the file was opened. Only some files
@@ -148,8 +156,8 @@ impl ProcFile {
 /// As [`ProcFile::read`].
 pub fn read_once(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let mut file = ProcFile::new(path);
-    let length = file.read()?.bytes.len();
-    file.buffer.truncate(length);
+    file.read()?;
+    file.buffer.truncate(file.length);
     Ok(file.buffer)
 }
 

@@ -11,7 +11,8 @@
 //! ```
 
 use super::fields::{count, words};
-use super::procfile::{ProcFile, Text};
+use super::procfile::Text;
+use super::shared_file::SharedFile;
 use super::{Collector, Error, Row};
 use crate::config::{self, Setting};
 use crate::metric::{Family, system};
@@ -24,7 +25,7 @@ pub const ROW: Row = Row {
     default: true,
     options: &[&SOFTIRQ],
     build: |setup| {
-        let file = ProcFile::new(setup.config.paths.proc.join("stat"));
+        let file = SharedFile::new(&setup.config.paths.proc.join("stat"));
         Ok(Box::new(Stat { file, softirq: setup.config.vars.parse(&SOFTIRQ, config::flag)? }))
     },
 };
@@ -34,19 +35,22 @@ const VECTORS: [&str; 10] =
     ["hi", "timer", "net_tx", "net_rx", "block", "block_iopoll", "tasklet", "sched", "hrtimer", "rcu"];
 
 struct Stat {
-    file: ProcFile,
+    file: SharedFile,
     softirq: bool,
 }
 
 impl Collector for Stat {
     fn collect(&mut self, out: &mut Sink) -> Result<(), Error> {
-        let text = self.file.read()?;
-        let mut good = false;
-        for line in text.lines() {
-            good |= put(&text, line, self.softirq, out);
-        }
-        if good { Ok(()) } else { Err(text.failed(text.bytes, "has no counter")) }
+        self.file.read(|text| put_all(&text, self.softirq, out))?
     }
+}
+
+fn put_all(text: &Text, softirq: bool, out: &mut Sink) -> Result<(), Error> {
+    let mut good = false;
+    for line in text.lines() {
+        good |= put(text, line, softirq, out);
+    }
+    if good { Ok(()) } else { Err(text.failed(text.bytes, "has no counter")) }
 }
 
 /// Puts one line; whether it was one of those wanted.
