@@ -14,7 +14,7 @@ pub const ROW: Row = Row {
     id: "loadavg",
     default: true,
     options: &[],
-    build: |setup| Ok(Box::new(LoadAvg { file: ProcFile::new(setup.config.paths.proc.join("loadavg")) })),
+    build: |setup| Ok(Box::new(LoadAvg { file: ProcFile::piece(setup.config.paths.proc.join("loadavg")) })),
 };
 
 struct LoadAvg {

@@ -16,7 +16,7 @@ pub const ROW: Row = Row {
     default: true,
     options: &[],
     build: |setup| {
-        let file = ProcFile::new(setup.config.paths.proc.join("meminfo"));
+        let file = ProcFile::piece(setup.config.paths.proc.join("meminfo"));
         Ok(Box::new(MemInfo { file, memo: LineMemo::default() }))
     },
 };

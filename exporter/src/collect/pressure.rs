@@ -20,7 +20,8 @@ pub const ROW: Row = Row {
     options: &[],
     build: |setup| {
         let dir = setup.config.paths.proc.join("pressure");
-        let resource = |(name, some, full): (&str, _, _)| Resource { file: ProcFile::new(dir.join(name)), some, full };
+        let resource =
+            |(name, some, full): (&str, _, _)| Resource { file: ProcFile::piece(dir.join(name)), some, full };
         Ok(Box::new(Pressure(RESOURCES.map(resource))))
     },
 };

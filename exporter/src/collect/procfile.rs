@@ -34,6 +34,8 @@ pub struct ProcFile {
     buffer: Vec<u8>,
     /// Of the last reading.
     length: usize,
+    /// The kernel renders it in one piece: a read that gives less than asked for reached its end.
+    is_piece: bool,
 }
 
 /// Content of a file, with where it came from.
@@ -106,7 +108,12 @@ impl From<Unreadable> for Error {
 impl ProcFile {
     /// Opens nothing yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        ProcFile { path: path.into(), kept: None, buffer: Vec::new(), length: 0 }
+        ProcFile { path: path.into(), kept: None, buffer: Vec::new(), length: 0, is_piece: false }
+    }
+
+    /// A file of procfs that the kernel renders in one piece (`single_open` of fs/seq_file.c), as it does all of sysfs.
+    pub fn piece(path: impl Into<PathBuf>) -> Self {
+        ProcFile { is_piece: true, ..ProcFile::new(path) }
     }
 
     /// The whole content, fresh from the kernel.
@@ -136,14 +143,16 @@ impl ProcFile {
     fn fill(&mut self) -> Result<usize, Reason> {
         if let Some(fd) = self.kept.take() {
             // A kept descriptor of a device or process that went away fails for good: open anew once.
-            if let Ok(length) = drain(&fd, &mut self.buffer) {
+            if let Ok(length) = drain(&fd, self.is_piece, &mut self.buffer) {
                 self.kept = Some(fd);
                 return Ok(length);
             }
         }
         let fd = open_regular(&self.path)?;
-        let length = drain(&fd, &mut self.buffer)?;
-        if renders_anew(&fd) {
+        let magic = fstatfs(&fd).map_or(0, |s| s.f_type as u64);
+        self.is_piece |= magic == SYSFS;
+        let length = drain(&fd, self.is_piece, &mut self.buffer)?;
+        if magic == PROCFS || magic == SYSFS {
             self.kept = Some(fd);
         }
         Ok(length)
@@ -169,12 +178,8 @@ fn open_regular(path: &Path) -> Result<OwnedFd, Reason> {
     if kind == FileType::RegularFile { Ok(fd) } else { Err(Reason::NotRegular) }
 }
 
-fn renders_anew(fd: &OwnedFd) -> bool {
-    fstatfs(fd).is_ok_and(|s| matches!(s.f_type as u64, PROCFS | SYSFS))
-}
-
 /// Reads from offset 0 to the end; the length.
-fn drain(fd: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Reason> {
+fn drain(fd: &OwnedFd, is_piece: bool, buffer: &mut Vec<u8>) -> Result<usize, Reason> {
     let mut length = 0;
     loop {
         if length == buffer.len() {
@@ -185,7 +190,12 @@ fn drain(fd: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Reason> {
         }
         match pread(fd, &mut buffer[length..], length as u64) {
             Ok(0) => return Ok(length),
-            Ok(n) => length += n,
+            Ok(n) => {
+                length += n;
+                if is_piece && length < buffer.len() {
+                    return Ok(length);
+                }
+            }
             Err(Errno::INTR) => {}
             Err(e) => return Err(Reason::Io(e)),
         }
@@ -227,6 +237,17 @@ mod tests {
         assert!(kernel.kept.is_some());
         std::thread::sleep(Duration::from_millis(30));
         assert_ne!(kernel.read().unwrap().bytes, first);
+    }
+
+    #[test]
+    fn a_piece_is_read_whole() {
+        let mut by_parts = ProcFile::new("/proc/self/status");
+        let parts = by_parts.read().unwrap().bytes.len();
+        assert!(parts > INITIAL);
+        let mut piece = ProcFile::piece("/proc/self/status");
+        // Counters in it may grow a digit meanwhile.
+        assert!(piece.read().unwrap().bytes.len().abs_diff(parts) < 16);
+        assert!(piece.read().unwrap().bytes.ends_with(b"\n"));
     }
 
     #[test]

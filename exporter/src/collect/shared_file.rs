@@ -1,4 +1,4 @@
-//! A file that several collectors read: `/proc/stat`, which is dear on large hosts. One reading serves all that ask
+//! A file in one piece that several collectors read: `/proc/stat`, which is dear on large hosts. One reading serves all that ask
 //! within [`FRESH`], each at most once, so that nobody is served the same reading twice.
 
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl SharedFile {
         open.retain(|known| known.strong_count() > 0);
         let known = open.iter().filter_map(Weak::upgrade).find(|known| lock(known).path == path);
         let shared = known.unwrap_or_else(|| {
-            let file = ProcFile::new(path);
+            let file = ProcFile::piece(path);
             let new = Arc::new(Mutex::new(Shared { path: path.into(), file, readings: 0, read_at: None }));
             open.push(Arc::downgrade(&new));
             new
