@@ -73,14 +73,16 @@ impl Clang {
             other => return Err(format!("no kernel programs for {other}")),
         };
         let chosen = env::var("CLANG").ok().filter(|c| !c.is_empty());
-        let usual = ["clang".to_string()].into_iter().chain((14..=22).rev().map(|n| format!("clang-{n}")));
+        let mut usual = ["clang".to_string()].into_iter().chain((14..=22).rev().map(|n| format!("clang-{n}")));
         let runs = |program: &String| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
         let program = match chosen {
-            Some(program) => Some(program).filter(runs),
-            None => usual.into_iter().find(runs),
+            Some(program) if runs(&program) => Ok(program),
+            Some(program) => Err(format!("CLANG={program} does not run: install the Debian package clang")),
+            None => usual
+                .find(runs)
+                .ok_or_else(|| "no clang to compile bpf/*.bpf.c with: install the Debian package clang".into()),
         };
-        let program = program.ok_or("no clang to compile bpf/*.bpf.c with: install the Debian package clang")?;
-        Ok(Clang { program, architecture })
+        Ok(Clang { program: program?, architecture })
     }
 
     fn compile(&self, source: &Path, include: &Path, object: &Path) -> Result<(), String> {

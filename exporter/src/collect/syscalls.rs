@@ -3,6 +3,7 @@
 //! Reads mapped memory and, for calls that hang, a few `/proc/<tid>/stat`.
 
 mod chosen;
+mod errnos;
 mod inflight;
 mod names;
 mod totals;
@@ -16,8 +17,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use self::chosen::Chosen;
+use self::errnos::Seats;
 use self::inflight::{Inflight, Now};
-use self::totals::{ERRNO_UNKNOWN, Tally};
+use self::totals::Tally;
 use super::{Collector, Error, Row, Setup};
 use crate::bpf::abi::{CALL_FOREIGN, PerCpu};
 use crate::bpf::syscalls::Maps;
@@ -30,10 +32,6 @@ pub use self::totals::Totals;
 
 /// Label of all that has no series of its own.
 const OTHER: &str = "~other";
-/// Label of the errnos beyond [`ERRNOS`].
-const OTHER_ERRNO: &str = "other";
-/// Errnos with series of their own, per syscall.
-const ERRNOS: usize = 12;
 /// Calls that do work for their caller instead of waiting for somebody: seated whenever they appear.
 const WORKING: &[&str] = &["fsync", "fdatasync", "openat", "rename", "renameat", "renameat2", "unlink", "unlinkat"];
 
@@ -71,8 +69,8 @@ struct Syscalls {
     chosen: Chosen,
     inflight: Inflight,
     labels: Vec<String>,
-    /// Errnos with a series, by syscall: once there, always there.
-    errnos: BTreeMap<usize, Vec<u16>>,
+    /// Errnos with a series, by syscall.
+    errnos: BTreeMap<usize, Seats>,
     /// Kernel losses reported so far.
     lost: [u64; 4],
 }
@@ -101,7 +99,8 @@ impl Syscalls {
         if ratio > 0.0 || !tally.buckets.is_empty() {
             out.histogram(&DURATION, &[label], Arc::new(histogram(tally)));
         }
-        for (errno, n) in by_name(&tally.errnos, self.errnos.entry(nr).or_default()) {
+        let seats = self.errnos.entry(nr).or_insert_with(|| Seats::of(label));
+        for (errno, n) in seats.by_name(&tally.errnos) {
             out.number(&ERRORS, &[label, &errno], n as f64);
         }
     }
@@ -153,22 +152,6 @@ fn histogram(tally: &Tally) -> Histogram {
     histogram.buckets[..tally.buckets.len()].copy_from_slice(&tally.buckets);
     histogram.sum = Duration::from_nanos(tally.sum).as_secs_f64();
     histogram
-}
-
-/// Failures by the errno's name. `seats` holds the errnos that have one; who comes when all are taken is `other`, now
-/// and for ever, so that no series goes back.
-fn by_name(errnos: &BTreeMap<u16, u64>, seats: &mut Vec<u16>) -> Vec<(String, u64)> {
-    let mut new: Vec<(u16, u64)> =
-        errnos.iter().map(|(e, n)| (*e, *n)).filter(|(e, _)| *e != ERRNO_UNKNOWN && !seats.contains(e)).collect();
-    new.sort_by_key(|(errno, n)| (u64::MAX - n, *errno));
-    seats.extend(new.iter().map(|(errno, _)| *errno).take(ERRNOS - seats.len()));
-    let count = |errno: &u16| errnos.get(errno).copied().unwrap_or(0);
-    let mut named: Vec<(String, u64)> = seats.iter().map(|errno| (names::errno(*errno), count(errno))).collect();
-    let rest: Vec<u64> = errnos.iter().filter(|(e, _)| !seats.contains(e)).map(|(_, n)| *n).collect();
-    if !rest.is_empty() {
-        named.push((OTHER_ERRNO.into(), rest.iter().sum()));
-    }
-    named
 }
 
 fn now() -> Now {
@@ -245,16 +228,5 @@ mod tests {
         assert_eq!(value(&samples, "kanary_syscalls_total", &["read"]), Some(Value::Number(1.0)));
         assert_eq!(value(&samples, "kanary_syscall_sampling_ratio", &["read"]), Some(Value::Number(0.0)));
         assert_eq!(value(&samples, "kanary_syscall_duration_seconds", &["read"]), None);
-    }
-
-    #[test]
-    fn the_thirteenth_errno_is_other_for_ever() {
-        let mut seats = Vec::new();
-        let mut errnos: BTreeMap<u16, u64> = (1..=12).map(|e| (e, 1)).collect();
-        assert_eq!(by_name(&errnos, &mut seats).len(), 12);
-        errnos.insert(13, 100);
-        let named = by_name(&errnos, &mut seats);
-        assert_eq!(named.len(), 13);
-        assert_eq!(named.last(), Some(&("other".to_string(), 100)));
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::bpf::abi::{BUCKETS, CALL_FOREIGN, CALLS, Call, ERRNO_BITS, GROUPS, PerCpu, ROW_BUCKETS};
+use crate::bpf::abi::{BUCKETS, CALL_FOREIGN, CALLS, ERRNO_BITS, GROUPS, PerCpu, ROW_BUCKETS, Row};
 
 /// Key of the failures whose errno found no place in the kernel's table.
 pub const ERRNO_UNKNOWN: u16 = 0;
@@ -151,8 +151,7 @@ fn read_buckets(cpus: &[PerCpu], nr: usize, buckets: &mut Vec<u64>) {
     buckets.fill(0);
     for cpu in cpus {
         for group in 0..GROUPS as usize {
-            let Some(id) = row_id(&cpu.calls[nr], nr, group) else { continue };
-            let Some(row) = cpu.rows.get(id) else { continue };
+            let Some(row) = row(cpu, nr, group) else { continue };
             buckets.resize(BUCKETS as usize, 0);
             let from = group * ROW_BUCKETS as usize;
             for (sum, n) in buckets[from..].iter_mut().zip(&row.counts) {
@@ -163,11 +162,14 @@ fn read_buckets(cpus: &[PerCpu], nr: usize, buckets: &mut Vec<u64>) {
 }
 
 /// Row of a group of buckets on one CPU, if the kernel gave it one.
-fn row_id(call: &Call, nr: usize, group: usize) -> Option<usize> {
+fn row(cpu: &PerCpu, nr: usize, group: usize) -> Option<&Row> {
     if nr == CALL_FOREIGN as usize {
-        return Some(group);
+        return cpu.rows.get(group);
     }
-    Some(usize::from(call.rows[group].load(Relaxed))).filter(|id| *id != 0)
+    let id = usize::from(cpu.calls[nr].rows[group].load(Relaxed));
+    let key = nr * GROUPS as usize + group;
+    // A row says whose it is: what has just been given out is read next time.
+    cpu.rows.get(id).filter(|row| id != 0 && row.key.load(Relaxed) as usize == key)
 }
 
 #[cfg(test)]
@@ -194,6 +196,7 @@ pub mod tests {
             if given == 0 {
                 add(&cpu.rows_given, 1);
                 call.rows[group].store(id as u16, Relaxed);
+                cpu.rows[id].key.store((nr * GROUPS as usize + group) as u32, Relaxed);
             }
             add(&cpu.rows[id].counts[bucket % ROW_BUCKETS as usize], 1);
             add(&call.sum, ns);
