@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kanary::detect::features::ALL as FEATURES;
+use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::harness::daemon::{Daemon, alertmanager, prometheus, run, wait_for};
@@ -71,6 +73,17 @@ fn rules_read_what_the_catalogue_has() {
         let unknown: Vec<String> =
             names(string(rule, "query")).into_iter().filter(|name| !is_known(name, &recorded)).collect();
         assert!(unknown.is_empty(), "{}: {unknown:?}", string(rule, "name"));
+    }
+}
+
+#[test]
+fn rules_name_features_there_are() {
+    let Some(rules) = loaded_rules("rules_name_features_there_are") else { return };
+    let matcher = Regex::new("feature=\"([^\"]*)\"").expect("a valid pattern");
+    for rule in &rules {
+        for (_, [feature]) in matcher.captures_iter(string(rule, "query")).map(|found| found.extract()) {
+            assert!(FEATURES.iter().any(|f| f.name == feature), "{}: {feature}", string(rule, "name"));
+        }
     }
 }
 

@@ -49,11 +49,7 @@ fn after(text: &str, end: char) -> usize {
 
 /// Whether kanary, Prometheus or one of these recording rules makes a series of this name.
 pub fn is_known(name: &str, recorded: &[String]) -> bool {
-    let of_detector = ["kanary_anomal", "kanary_trend_", "kanary_detector_"].iter().any(|p| name.starts_with(p));
-    of_detector
-        || OF_PROMETHEUS.contains(&name)
-        || recorded.iter().any(|r| r == name)
-        || all().any(|family| makes(family, name))
+    OF_PROMETHEUS.contains(&name) || recorded.iter().any(|r| r == name) || all().any(|family| makes(family, name))
 }
 
 fn makes(family: &Family, name: &str) -> bool {
