@@ -45,6 +45,12 @@ lint: toolchain fetch ## formatting, clippy, licences
 fetch: ## programs the tests run, unpacked under target/tools
 	@tests/tools/fetch.sh
 
+bench: toolchain fetch ## measure kanary beside node_exporter and bpftrace (as root, on a quiet machine)
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(CARGO) bench --locked --bench '*'
+
+eval: build ## score the detector on labelled series in ../shared/anomaly-data
+	tests/tools/eval.sh
+
 # clang compiles the kernel programs against libbpf's headers; Rust links with gcc against libc.
 toolchain:
 	@command -v $(CARGO) >/dev/null || { echo "no cargo: install Rust 1.95 or newer, see https://rustup.rs"; exit 1; }

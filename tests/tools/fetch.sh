@@ -4,7 +4,7 @@
 # starter in target/tools/bin that sets its library path. What cannot be had is said in one line; its tests SKIP.
 #
 #   tests/tools/fetch.sh          all parts
-#   tests/tools/fetch.sh PART...  debian, sid, python, cargo
+#   tests/tools/fetch.sh PART...  debian, sid, python, cargo; numpy
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 mkdir -p target/tools && tools=$(cd target/tools && pwd) || exit 1
@@ -16,6 +16,7 @@ debian='prometheus prometheus-alertmanager prometheus-node-exporter stress-ng bp
 # knows CAP_BPF, in the place of Debian's own.
 sid='prometheus promtool victoria-metrics docker.io docker-cli containerd docker-compose'
 python='opentelemetry-proto==1.39.1 grpcio==1.76.0'
+numpy='numpy==2.3.5'
 cargo='cargo-deny@0.20.2'
 
 say() { echo "fetch: $*" >&2; }
@@ -140,8 +141,19 @@ export LD_LIBRARY_PATH=\$root/usr/lib/$(uname -m)-linux-gnu:\$root/lib/$(uname -
 $home PYTHONPATH=\$tools/python\${PYTHONPATH:+:\$PYTHONPATH} exec "$program" "\$@"
 STARTER
     chmod +x "$tools/bin/python3"
+    packages python $python
+}
+
+# For `make eval` only.
+fetch_numpy() {
+    packages numpy $numpy
+}
+
+# packages PART NAME...: from PyPI.
+packages() {
+    log=$tools/$1.log && shift
     "$tools/bin/python3" -m pip install --quiet --disable-pip-version-check --upgrade --target "$tools/python" \
-        $python >"$tools/python.log" 2>&1 || { say "Python packages are not to be had: $tools/python.log"; missing=1; }
+        "$@" >"$log" 2>&1 || { say "$* is not to be had: $log"; missing=1; }
 }
 
 # Without optimisation and its own git: half a minute.
