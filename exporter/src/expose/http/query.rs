@@ -5,13 +5,15 @@ use std::str::FromStr;
 use super::answer::Fault;
 use crate::expose::Want;
 
+/// Name and value.
+pub type Pair = (String, String);
+
 /// The pairs of a query string, in order.
 ///
 /// # Errors
 /// When a name is none of `known`.
-pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Vec<(String, String)>, Fault> {
-    let pairs: Vec<(String, String)> =
-        form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Vec<Pair>, Fault> {
+    let pairs: Vec<Pair> = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
         None => Ok(pairs),
         Some((name, _)) if known.is_empty() => {
@@ -25,7 +27,7 @@ pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Vec<(String, String)
 ///
 /// # Errors
 /// When it is given twice, no number, or outside of 1..=`most`.
-pub fn number(pairs: &[(String, String)], name: &str, default: usize, most: usize) -> Result<usize, Fault> {
+pub fn number(pairs: &[Pair], name: &str, default: usize, most: usize) -> Result<usize, Fault> {
     let mut values = pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| v);
     let Some(value) = values.next() else { return Ok(default) };
     match usize::from_str(value) {
@@ -38,7 +40,7 @@ pub fn number(pairs: &[(String, String)], name: &str, default: usize, most: usiz
 ///
 /// # Errors
 /// When both are given, or a collector that is not exposed.
-pub fn want(pairs: &[(String, String)], exposed: &[&'static str]) -> Result<Want, Fault> {
+pub fn want(pairs: &[Pair], exposed: &[&'static str]) -> Result<Want, Fault> {
     let only = ids(pairs, "collect[]", exposed)?;
     let except = ids(pairs, "exclude[]", exposed)?;
     match (only.is_empty(), except.is_empty()) {
@@ -49,7 +51,7 @@ pub fn want(pairs: &[(String, String)], exposed: &[&'static str]) -> Result<Want
     }
 }
 
-fn ids(pairs: &[(String, String)], name: &str, exposed: &[&'static str]) -> Result<Vec<&'static str>, Fault> {
+fn ids(pairs: &[Pair], name: &str, exposed: &[&'static str]) -> Result<Vec<&'static str>, Fault> {
     let find = |id: &String| {
         exposed.iter().find(|e| *e == id).copied().ok_or_else(|| {
             Fault::bad(format!("{name}={id}: unknown or disabled collector; allowed are {}", exposed.join(", ")))

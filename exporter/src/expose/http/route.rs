@@ -14,6 +14,8 @@ use crate::expose::Source;
 /// Longest request body. No path needs one; what is sent is read and ignored.
 const BODY_LIMIT: usize = 64 << 10;
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
+const PLAIN: &str = "text/plain; charset=utf-8";
+const OPENAPI: &str = include_str!("openapi.json");
 /// `/anomalies?limit=`.
 const EPISODES: usize = 100;
 const EPISODES_MOST: usize = 1000;
@@ -35,23 +37,37 @@ struct Route {
     path: &'static str,
     audience: Audience,
     endpoint: Endpoint,
+    /// Query parameters it knows.
+    parameters: &'static [&'static str],
     summary: &'static str,
 }
 
-const fn route(path: &'static str, audience: Audience, endpoint: Endpoint, summary: &'static str) -> Route {
-    Route { path, audience, endpoint, summary }
+const fn machines(path: &'static str, endpoint: Endpoint, summary: &'static str) -> Route {
+    Route { path, audience: Audience::Machines, endpoint, parameters: &[], summary }
+}
+
+const fn people(path: &'static str, endpoint: Endpoint, summary: &'static str) -> Route {
+    Route { path, audience: Audience::People, endpoint, parameters: &[], summary }
+}
+
+impl Route {
+    const fn knowing(mut self, parameters: &'static [&'static str]) -> Self {
+        self.parameters = parameters;
+        self
+    }
 }
 
 /// Every path.
 static ROUTES: &[Route] = &[
-    route("/", Audience::Machines, Endpoint::Landing, "this page"),
-    route("/metrics", Audience::Machines, Endpoint::Metrics, "all metrics: text, OpenMetrics or protobuf"),
-    route("/-/healthy", Audience::Machines, Endpoint::Healthy, "whether it runs"),
-    route("/-/ready", Audience::Machines, Endpoint::Ready, "whether it has something to serve"),
-    route("/anomalies", Audience::People, Endpoint::Anomalies, "JSON: episodes, newest first"),
-    route("/trends", Audience::People, Endpoint::Trends, "JSON: slopes and times to limits"),
-    route("/status", Audience::People, Endpoint::Status, "JSON: collectors, programs, components"),
-    route("/openapi.json", Audience::People, Endpoint::OpenApi, "description of the JSON part"),
+    machines("/", Endpoint::Landing, "this page"),
+    machines("/metrics", Endpoint::Metrics, "all metrics: text, OpenMetrics or protobuf")
+        .knowing(&["collect[]", "exclude[]"]),
+    machines("/-/healthy", Endpoint::Healthy, "whether it runs"),
+    machines("/-/ready", Endpoint::Ready, "whether it has something to serve"),
+    people("/anomalies", Endpoint::Anomalies, "JSON: episodes, newest first").knowing(&["limit"]),
+    people("/trends", Endpoint::Trends, "JSON: slopes and times to limits"),
+    people("/status", Endpoint::Status, "JSON: collectors, programs, components"),
+    people("/openapi.json", Endpoint::OpenApi, "description of the JSON part"),
 ];
 
 /// Answers a request, whatever it is.
@@ -62,46 +78,28 @@ pub async fn answer<S: Source>(app: &App<S>, audience: Audience, request: Reques
 async fn try_answer<S: Source>(app: &App<S>, audience: Audience, request: Request<Incoming>) -> Result<Answer, Fault> {
     let (head, body) = request.into_parts();
     discard(body).await?;
-    let endpoint = find(head.uri.path(), audience)?;
+    let route = find(head.uri.path(), audience)?;
     if head.method != Method::GET && head.method != Method::HEAD {
         let error = format!("{} is not allowed here: use {METHODS}", head.method);
         return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, error));
     }
-    if endpoint == Endpoint::Metrics {
-        scrape::answer(app, &head.headers, head.uri.query()).await
-    } else {
-        plain(app, audience, endpoint, head.uri.query())
-    }
-}
-
-/// Whatever needs no collection.
-fn plain<S: Source>(
-    app: &App<S>,
-    audience: Audience,
-    endpoint: Endpoint,
-    query: Option<&str>,
-) -> Result<Answer, Fault> {
-    let known: &[&str] = if endpoint == Endpoint::Anomalies { &["limit"] } else { &[] };
-    let pairs = query::parse(query, known)?;
-    Ok(match endpoint {
+    let pairs = query::parse(head.uri.query(), route.parameters)?;
+    let source = &app.source;
+    Ok(match route.endpoint {
         Endpoint::Landing => ok("text/html; charset=utf-8", landing::page(visible(audience))),
-        Endpoint::Healthy | Endpoint::Metrics => ok("text/plain; charset=utf-8", "healthy\n"),
-        Endpoint::Ready => {
-            app.source.ready().map_err(Fault::unavailable)?;
-            ok("text/plain; charset=utf-8", "ready\n")
-        }
-        Endpoint::Anomalies => {
-            json_answer(&app.source.anomalies(query::number(&pairs, "limit", EPISODES, EPISODES_MOST)?))
-        }
-        Endpoint::Trends => json_answer(&app.source.trends()),
-        Endpoint::Status => json_answer(&app.source.status()),
-        Endpoint::OpenApi => ok("application/json", include_str!("openapi.json")),
+        Endpoint::Metrics => scrape::answer(app, &head.headers, &pairs).await?,
+        Endpoint::Healthy => ok(PLAIN, "healthy\n"),
+        Endpoint::Ready => source.ready().map(|()| ok(PLAIN, "ready\n")).map_err(Fault::unavailable)?,
+        Endpoint::Anomalies => json_answer(&source.anomalies(query::number(&pairs, "limit", EPISODES, EPISODES_MOST)?)),
+        Endpoint::Trends => json_answer(&source.trends()),
+        Endpoint::Status => json_answer(&source.status()),
+        Endpoint::OpenApi => ok("application/json", OPENAPI),
     })
 }
 
-fn find(path: &str, audience: Audience) -> Result<Endpoint, Fault> {
+fn find(path: &str, audience: Audience) -> Result<&'static Route, Fault> {
     let found = ROUTES.iter().find(|r| r.path == path && r.audience <= audience);
-    found.map(|r| r.endpoint).ok_or_else(|| {
+    found.ok_or_else(|| {
         let paths: Vec<&str> = visible(audience).map(|(path, _)| path).collect();
         Fault::new(StatusCode::NOT_FOUND, format!("no such path: {path}; there are {}", paths.join(", ")))
     })
@@ -134,15 +132,17 @@ mod tests {
 
     #[test]
     fn machines_see_less_than_people() {
-        assert_eq!(find("/metrics", Audience::Machines), Ok(Endpoint::Metrics));
-        assert_eq!(find("/status", Audience::Machines).unwrap_err().status, StatusCode::NOT_FOUND);
-        assert_eq!(find("/status", Audience::People), Ok(Endpoint::Status));
-        assert!(find("/debug/pprof", Audience::People).unwrap_err().error.contains("/debug/pprof"));
+        let status = |path, audience| find(path, audience).map(|r| r.path).map_err(|fault| fault.status.as_u16());
+        assert_eq!(status("/metrics", Audience::Machines), Ok("/metrics"));
+        assert_eq!(status("/status", Audience::Machines), Err(404));
+        assert_eq!(status("/status", Audience::People), Ok("/status"));
+        assert!(find("/debug/pprof", Audience::People).is_err_and(|f| f.error.contains("/debug/pprof")));
     }
 
     #[test]
     fn openapi_describes_exactly_the_paths_for_people() {
-        let document: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
         let described: Vec<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut paths: Vec<&str> = ROUTES.iter().filter(|r| r.audience == Audience::People).map(|r| r.path).collect();
         paths.sort_unstable();

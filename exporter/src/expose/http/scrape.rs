@@ -64,9 +64,8 @@ impl Renderer {
 ///
 /// # Errors
 /// 400 for a collector that is not exposed, 503 when the collection comes too late.
-pub async fn answer<S: Source>(app: &App<S>, headers: &HeaderMap, query: Option<&str>) -> Result<Answer, Fault> {
-    let pairs = query::parse(query, &["collect[]", "exclude[]"])?;
-    let want = query::want(&pairs, app.source.exposed())?;
+pub async fn answer<S: Source>(app: &App<S>, headers: &HeaderMap, query: &[query::Pair]) -> Result<Answer, Fault> {
+    let want = query::want(query, app.source.exposed())?;
     let choice = negotiate::rendering(&joined(headers, ACCEPT));
     let gzip = negotiate::gzip(&joined(headers, ACCEPT_ENCODING));
     let patience = patience(headers.get(TIMEOUT_HEADER).and_then(|v| v.to_str().ok()));

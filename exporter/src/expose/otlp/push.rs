@@ -44,7 +44,6 @@ pub async fn run<S: Source>(
     let epoch = EPOCH.get_or_init(|| epoch(Stamp::now(), telemetry::started().elapsed()));
     let converter = Converter::new(metric::all(), resource(&settings, rootfs), settings.histograms, *epoch);
     let target = Target { client, converter, max_series, pause: Pause::default() };
-    supervise::up(COMPONENT);
     let slot = Slot::default();
     tokio::select! {
         never = collect(&source, &settings, &slot) => match never {},
