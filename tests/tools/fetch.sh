@@ -27,12 +27,12 @@ done_before() { [ "$(cat "$tools/$1.stamp" 2>/dev/null)" = "$(stamp "$1" "$2")" 
 finish() { stamp "$1" "$2" >"$tools/$1.stamp"; }
 
 # apt_for NAME: an apt-get of our own lists and cache in $tools/apt/NAME, reading the system's sources and status
-# unless NAME has its own configuration.
+# unless NAME has its own configuration. A mirror may stand still: its lists are taken however old.
 apt_for() {
     at=$tools/apt/$1 && shift
     mkdir -p "$at/lists/partial" "$at/cache/archives/partial"
     apt-get -q -o Dir::State::lists="$at/lists" -o Dir::Cache="$at/cache" -o Debug::NoLocking=1 \
-        -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
+        -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 -o Acquire::Check-Valid-Until=false "$@"
 }
 
 # unpack ROOT DIR: every package of DIR into ROOT.
