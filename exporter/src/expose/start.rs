@@ -126,9 +126,9 @@ mod tests {
             let nth = counted.fetch_add(1, Relaxed);
             async move { if nth == 0 { panic!("odd") } else { "enough".to_string() } }
         };
-        keep("test-part", part).await;
+        keep("test-kept", part).await;
         assert_eq!(starts.load(Relaxed), 2);
-        let part = supervise::components().into_iter().find(|c| c.component == "test-part").unwrap();
+        let part = supervise::components().into_iter().find(|c| c.component == "test-kept").unwrap();
         assert_eq!((part.up, part.restarts, part.reason.as_str()), (false, 1, "enough"));
     }
 }
