@@ -2,10 +2,10 @@
 /*
  * How often is each syscall entered, how does it fail, how long does it take?
  *
- * sys_enter remembers when a call began, sys_exit counts it and puts its duration into a bucket. Tracepoint programs
- * run with preemption off, so what belongs to one CPU is written without atomics. Counts are of kernel entries: a
- * call that restarts after a signal counts again. User space reads everything through mapped memory and writes
- * `control` alone. Traps that shaped this are named where they are closed.
+ * sys_enter remembers when a call began, sys_exit counts it and puts its duration into a bucket. A program never runs
+ * twice at once on a CPU and no counter is written by both, so what belongs to one CPU needs no atomics. Counts are of
+ * kernel entries: a call that restarts after a signal counts again. User space reads everything through mapped memory
+ * and writes `control` alone. Traps that shaped this are named where they are closed.
  */
 #include "kernel.h"
 #include "abi.h"

@@ -33,6 +33,8 @@ losses! {
     StartMissing = "syscalls", "start_missing";
     /// A duration that was counted under `~other` because its syscall found no row of buckets.
     BucketsFull = "syscalls", "buckets_full";
+    /// A call that a kernel program did not see: a task was preempted inside the program on that CPU.
+    ProgramBusy = "syscalls", "program_busy";
     /// A CPU that was added after the programs were loaded.
     CpuAdded = "syscalls", "cpu_added";
     /// A duration that came out negative.

@@ -10,6 +10,7 @@ mod buckets;
 mod holder;
 mod host;
 pub mod mapped;
+mod misses;
 pub mod syscalls;
 
 use std::fmt;

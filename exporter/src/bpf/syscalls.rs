@@ -1,6 +1,7 @@
 //! Programs and maps of `bpf/syscalls.bpf.c`.
 
 use std::mem::offset_of;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::abi::{Control, Losses, MASK_NEVER, PerCpu, Shared, StartSet};
 use super::holder::{Claim, refuse_second};
 use super::host::{Facts, own_tgid, refusal};
 use super::mapped::{Mapped, size};
+use super::misses::Misses;
 use super::{Refusal, Status, Verdict};
 use crate::config::{SAMPLED_ONE_IN, SyscallMode};
 
@@ -36,6 +38,7 @@ pub struct Maps {
     /// One element.
     pub losses: Mapped<Losses>,
     mask: u32,
+    misses: Misses,
 }
 
 impl Maps {
@@ -49,7 +52,13 @@ impl Maps {
             cpus: Mapped::anonymous(cpus)?,
             losses: Mapped::anonymous(1)?,
             mask: mask_of(mode),
+            misses: Misses::default(),
         })
+    }
+
+    /// Calls that a program did not see because it was under way on that CPU.
+    pub fn missed(&self) -> u64 {
+        self.misses.total()
     }
 
     /// Share of calls that are timed.
@@ -123,11 +132,12 @@ impl Attached {
             .load(OBJECT)
             .map_err(|e| refusal("creating maps", &e))?;
         let sizes = sizes(&programs);
-        let maps = Maps {
+        let mut maps = Maps {
             starts: map(&programs, "starts", sets)?,
             cpus: map(&programs, "cpus", cpus)?,
             losses: map(&programs, "losses", 1)?,
             mask: mask_of(mode),
+            misses: Misses::default(),
         };
         write_control(&mut programs, own_tgid(proc).unwrap_or(0), maps.mask)?;
         for (name, _, tracepoint) in PROGRAMS {
@@ -140,6 +150,8 @@ impl Attached {
         for (name, ..) in &PROGRAMS[first(mode)..] {
             program(&mut programs, name)?.attach().map_err(|e| refusal(name, &e))?;
         }
+        let fds: Vec<_> = PROGRAMS.iter().filter_map(|(name, ..)| programs.program(name)?.fd().ok()).collect();
+        maps.misses = Misses::of(fds.iter().map(|fd| fd.as_fd()));
         Ok(Attached { maps: Arc::new(maps), sizes, mode, _programs: programs, _claim: claim })
     }
 

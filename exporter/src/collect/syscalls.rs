@@ -72,7 +72,7 @@ struct Syscalls {
     /// Errnos with a series, by syscall.
     errnos: BTreeMap<usize, Seats>,
     /// Kernel losses reported so far.
-    lost: [u64; 4],
+    lost: [u64; 5],
 }
 
 impl Syscalls {
@@ -87,7 +87,7 @@ impl Syscalls {
             inflight: Inflight::default(),
             labels,
             errnos: BTreeMap::new(),
-            lost: [0; 4],
+            lost: [0; 5],
         }
     }
 
@@ -123,6 +123,7 @@ impl Syscalls {
             (Loss::StartMissing, sum(|cpu| cpu.starts_evicted.load(Relaxed))),
             (Loss::BucketsFull, sum(|cpu| cpu.rows_full.load(Relaxed))),
             (Loss::ClockBackward, sum(|cpu| cpu.clock_backward.load(Relaxed))),
+            (Loss::ProgramBusy, self.maps.missed()),
             (Loss::CpuAdded, self.maps.losses[0].cpu_unknown.load(Relaxed)),
         ];
         for ((loss, total), before) in now.into_iter().zip(&mut self.lost) {
