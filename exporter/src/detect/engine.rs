@@ -101,6 +101,12 @@ impl Engine {
         }
     }
 
+    /// Memory of the features and their share of the host's, in bytes.
+    pub fn bytes(&self) -> usize {
+        let slots: usize = self.slots.iter().map(Slot::bytes).sum();
+        slots + self.host.bytes()
+    }
+
     /// Whether a state made with other settings may go on with these.
     pub fn fits(&self, tuning: Tuning) -> bool {
         self.warmup == tuning.warmup && self.all_trends == tuning.all_trends

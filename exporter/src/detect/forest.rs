@@ -34,6 +34,11 @@ pub struct Forest {
 }
 
 impl Forest {
+    /// Memory beside itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>() + self.reservoir.capacity() * size_of::<f32>()
+    }
+
     /// Whether there are trees to ask.
     pub fn grown(&self) -> bool {
         !self.nodes.is_empty()

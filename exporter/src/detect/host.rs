@@ -12,9 +12,9 @@ use super::pca::Pca;
 use super::tail::{Shape, Tail};
 
 /// Statistics on log2 scales.
-const VOICE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: true };
+const VOICE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: true, cautious: false };
 /// Sums of surprises.
-const SUM: Shape = Shape { resolution: 8.0, excess: 0.45, gated: true };
+const SUM: Shape = Shape { resolution: 8.0, excess: 0.45, gated: true, cautious: false };
 /// Blocks over which deviations are smoothed.
 pub const SMOOTH: f32 = 10.0;
 /// Deviations beyond which a feature says no more: for the mean square, the steps, the multivariate voices.
@@ -123,6 +123,11 @@ impl Host {
             self.total.learn(SUM, sum, memory);
         }
         if self.n > warmup { verdict } else { 0.0 }
+    }
+
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.pca.heap_bytes() + self.forest.heap_bytes()
     }
 
     /// Whether blocks are judged.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tail::{Shape, Tail};
 
-const SHAPE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: false };
+const SHAPE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: false, cautious: false };
 /// Blocks the level remembers (ten minutes), the spread (an hour) and the tail (a day).
 const LEVEL: f32 = 60.0;
 const SPREAD: f32 = 360.0;

@@ -19,6 +19,12 @@ pub struct Pca {
 }
 
 impl Pca {
+    /// Memory beside itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let rows: usize = self.rows.iter().map(Vec::capacity).sum();
+        (rows + self.rest.capacity()) * size_of::<f32>()
+    }
+
     /// Mean square of what the components leave of `x`.
     pub fn residual(&mut self, x: &[f32]) -> f32 {
         self.widen(x.len());

@@ -13,8 +13,8 @@ use super::trend::Trend;
 const HUGE: f64 = 1e18;
 /// Deviations within which a feature is back to normal.
 const BACK: f32 = 3.0;
-/// Blocks after which what is held of a past surprise has halved.
-const HALF_LIFE: f32 = 60.0;
+/// Seconds after which what is held of a past surprise has halved.
+const HALF_LIFE: f64 = 3600.0;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Slot {
@@ -69,6 +69,11 @@ impl Slot {
         }
     }
 
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.trend.as_ref().map_or(0, Trend::heap_bytes)
+    }
+
     /// Takes a point; what is not finite is missing.
     pub fn take(&mut self, x: f64, now: f64) {
         if !x.is_finite() {
@@ -100,14 +105,14 @@ impl Slot {
         self.verdict = self.model.block(block, frame.wall, frame.memory, frame.warmup);
         let square = self.verdict.deviation.z.clamp(-CLIP, CLIP).powi(2);
         self.energy += (square - self.energy) / SMOOTH;
-        self.hold();
+        self.hold(frame.length);
         self.watch.block(self.held, frame.wall, frame.length)
     }
 
     /// A surprise is held while the feature stays away from normal, and halves with time.
-    fn hold(&mut self) {
+    fn hold(&mut self, length: f64) {
         let back = self.verdict.deviation.z.abs() < BACK;
-        let kept = if back || self.held < OPEN / 2.0 { 0.0 } else { self.held * (-1.0 / HALF_LIFE).exp2() };
+        let kept = if back || self.held < OPEN / 2.0 { 0.0 } else { self.held * (-length / HALF_LIFE).exp2() as f32 };
         self.held = self.verdict.surprise.max(kept);
     }
 

@@ -25,7 +25,7 @@ const YOUNG: f32 = 100.0;
 /// definition of [`STRANGE`] lets expect.
 const TOKENS: f32 = 20.0;
 const TOKENS_PER_OBSERVATION: f32 = 3e-3;
-/// Bins hit below which a series is discrete: then no more is claimed than was counted.
+/// Bins hit below which a series is discrete.
 const DISCRETE: u8 = 32;
 
 /// What a tail is told about its statistic.
@@ -37,6 +37,8 @@ pub struct Shape {
     pub excess: f32,
     /// Whether an incident is kept from becoming the norm.
     pub gated: bool,
+    /// Whether a statistic with few distinct values claims no more than was counted.
+    pub cautious: bool,
 }
 
 /// Distribution of one statistic.
@@ -96,7 +98,7 @@ impl Tail {
         } else {
             -self.counted(at).log10()
         };
-        let most = if self.distinct < DISCRETE { (self.seen + 1.0).log10() } else { f32::MAX };
+        let most = if shape.cautious && self.distinct < DISCRETE { (self.seen + 1.0).log10() } else { f32::MAX };
         surprise.clamp(0.0, most)
     }
 

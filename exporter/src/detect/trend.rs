@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const WINDOW: f64 = 600.0;
 const LEAST: usize = 30;
 /// Most points kept; points closer together than the window over this are left out.
-const CAPACITY: usize = 300;
+const CAPACITY: usize = 150;
 /// Standard errors a slope must be away from 0, and the share of variance it must explain, to be believed. Points
 /// close in time resemble each other, hence far more than the textbook's 2.
 const SIGNIFICANT: f64 = 10.0;
@@ -65,6 +65,11 @@ impl Sums {
 }
 
 impl Trend {
+    /// Memory beside itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.points.capacity() * size_of::<(f32, f32)>()
+    }
+
     /// Takes a point; points of a series usually come `interval` seconds apart.
     pub fn push(&mut self, now: f64, value: f64, interval: f64) {
         if self.points.capacity() == 0 {
