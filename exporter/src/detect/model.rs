@@ -8,7 +8,7 @@ use super::pace::Summary;
 use super::tail::{Shape, Tail};
 
 /// Distances to what is known, as log2. Not gated: what was seen once is no novelty any more.
-const DISTANCE: Shape = Shape { resolution: 4.0, excess: 0.7, gated: false, cautious: true };
+const DISTANCE: Shape = Shape { resolution: 4.0, excess: 0.4, gated: false, cautious: true };
 /// Blocks among whose extremes the strangest counts: an excursion is one novelty, not several.
 const ROLL: usize = 3;
 
