@@ -4,9 +4,15 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
+use kanary::config::{Config, Vars};
 use kanary::detect::engine::{Engine, Tuning};
 use kanary::detect::episode::Key;
+use kanary::detect::{Detector, Settings};
+use kanary::metric;
+use kanary::snapshot::{Histogram, Outcome, Section, Sink, Snapshot, Stamp};
 
 use crate::harness::daemon::temp_dir;
 use crate::harness::shared;
@@ -47,6 +53,52 @@ fn a_warm_detector_allocates_nothing() {
     let before = ALLOCATIONS.get();
     (30_000..60_000).for_each(|t| assert!(tick(t)));
     assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+/// A snapshot with counters, a histogram and devices, `t` seconds after boot.
+fn snapshot(t: u32) -> Snapshot {
+    let after =
+        |base: u64| Stamp { boot: Duration::from_secs(t.into()), wall: Duration::from_secs(base + u64::from(t)) };
+    let (mut sink, n) = (Sink::default(), f64::from(t) + f64::from(t.wrapping_mul(2_654_435_761) >> 24) / 1024.0);
+    for cpu in ["0", "1"] {
+        for (mode, rate) in [("user", 0.25), ("system", 0.1), ("iowait", 0.01), ("idle", 0.6)] {
+            sink.number(&metric::cpu::SECONDS, &[cpu, mode], n * rate);
+        }
+    }
+    for device in ["sda", "loop0", "sdb"] {
+        sink.number(&metric::disk::READS_COMPLETED, &[device], 10.0 * n);
+        sink.number(&metric::disk::WRITES_COMPLETED, &[device], 20.0 * n);
+        sink.number(&metric::disk::READ_TIME, &[device], 0.01 * n);
+        sink.number(&metric::disk::WRITE_TIME, &[device], 0.02 * n);
+    }
+    let mut histogram = Histogram::empty();
+    histogram.buckets[100] = 100 * u64::from(t);
+    sink.histogram(&metric::syscall::DURATION, &["fsync"], Arc::new(histogram));
+    let (at, (samples, faults)) = (after(1_700_000_000), sink.finish());
+    let section = Section { collector: "test", at, took: Duration::ZERO, outcome: Outcome::Ok, faults, samples };
+    Snapshot { at, sections: vec![Arc::new(section)] }
+}
+
+#[test]
+fn taking_features_from_a_snapshot_allocates_nothing() {
+    let config = Config::from_vars(Vars::default(), std::iter::empty()).expect("defaults are valid");
+    let mut detector = Detector::new(Settings::from_config(&config).expect("defaults are valid"));
+    let mut allocated = 0;
+    // The forest is grown first after 128 minutes.
+    for t in 1..11_000 {
+        let snapshot = snapshot(t);
+        let before = ALLOCATIONS.get();
+        detector.tick(&snapshot);
+        if t > 10_000 {
+            allocated += ALLOCATIONS.get() - before;
+        }
+    }
+    assert_eq!(allocated, 0);
+    let mut out = Sink::default();
+    detector.publish(&mut out);
+    let scores =
+        out.finish().0.iter().find(|s| s.name().concat() == "kanary_anomaly_score").map_or(0, |s| s.points.len());
+    assert_eq!(scores, 6 + 2 * 3 + 2, "shares of CPU time, reads, writes and latency of two disks, two quantiles");
 }
 
 fn replay(file: &Path) -> Vec<Vec<String>> {
