@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -59,6 +59,7 @@ struct Host {
     kanary: Daemon,
     prometheus: Daemon,
     alertmanager: Daemon,
+    begin: Instant,
 }
 
 impl Host {
@@ -82,7 +83,17 @@ impl Host {
             target(&kanary)
         );
         let prometheus = prometheus(prometheus_program, &config, &["--enable-feature=native-histograms"]);
-        Host { kanary, prometheus, alertmanager }
+        Host { kanary, prometheus, alertmanager, begin: Instant::now() }
+    }
+
+    /// Where the test is: how the host scores and which alerts are out.
+    fn say(&self, what: &str) {
+        let scores = ["kanary_anomaly_host_onset_score", "kanary_anomaly_host_state_score"].map(|s| self.highest(s));
+        eprintln!(
+            "{:>4} s {what}: onset, state {scores:?}, alerts {:?}",
+            self.begin.elapsed().as_secs(),
+            self.alerts()
+        );
     }
 
     fn query(&self, expression: &str) -> Vec<Value> {
@@ -134,21 +145,26 @@ fn load_is_scored_explained_alerted_and_resolved() {
     let disk = tempfile::tempdir_in(workspace().join("target")).expect("target is writable");
     let start = |args: &[&str]| Load::start(&stress, disk.path(), args);
     std::thread::sleep(BASELINE);
+    host.say("baseline");
     assert_eq!(host.highest("kanary_detector_ready"), 1.0, "ready after the warm-up");
     assert_eq!(host.alerts(), Vec::<String>::new(), "quiet before the load");
 
     let load = start(&["--cpu", "0"]);
     let alerted = wait_for(LOAD, || host.alerts().iter().any(|s| s.contains("cpu.")));
     shows(&host, load, "cpu", "cpu\\\\..*|psi\\\\.cpu.*|load.*|procs\\\\.running");
+    host.say("after cpu");
     assert!(alerted, "an alert names cpu: {:?}", host.alerts());
     quantiles(&host);
     assert!(wait_for(Duration::from_secs(240), || host.alerts().is_empty()), "resolved: {:?}", host.alerts());
 
+    host.say("resolved");
     std::thread::sleep(CALM);
     shows(&host, start(&["--vm", "2", "--vm-bytes", "50%", "--vm-keep"]), "memory", "memory\\\\..*");
+    host.say("after memory");
     std::thread::sleep(CALM);
     let load = start(&["--hdd", "2", "--hdd-opts", "fsync", "--hdd-bytes", "256M"]);
     shows(&host, load, "disk", "disk\\\\..*|syscall\\\\..*|psi\\\\.io.*");
+    host.say("after disk");
     assert!(host.kanary.get("/metrics").contains("kanary_host_anomalies_total"));
 }
 
