@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 const COLLECTORS: [&str; 9] =
     ["cpu", "meminfo", "diskstats", "netdev", "loadavg", "filesystem", "stat", "vmstat", "pressure"];
-const ROUNDS: usize = 30;
-const SCRAPES: usize = 40;
+const ROUNDS: usize = 12;
+const SCRAPES: usize = 15;
+/// Between two scrapes: longer than kanary serves a reading again.
+const PAUSE: Duration = Duration::from_millis(110);
 const IDLE: Duration = Duration::from_secs(60);
 
 /// An exporter that runs, and the connection its scrapes share.
@@ -67,8 +69,7 @@ fn measure(exporter: &mut Exporter, gzip: bool) -> Cost {
     let mut cost = Cost::default();
     let before = cpu_ns(exporter.child.id());
     for _ in 0..SCRAPES {
-        // Apart enough that kanary collects anew each time.
-        std::thread::sleep(Duration::from_millis(3));
+        std::thread::sleep(PAUSE);
         let begin = Instant::now();
         cost.bytes = exporter.scrape(gzip);
         cost.latency_us.push(begin.elapsed().as_secs_f64() * 1e6);
