@@ -15,8 +15,10 @@ use crate::harness::http::{get_json, prom_query};
 use crate::harness::tools::tool;
 use crate::harness::{ebpf_lock, workspace};
 
-/// What the detector learns as normal, with one minute of warm-up.
-const BASELINE: Duration = Duration::from_secs(150);
+/// What the detector learns as normal; half of it is the warm-up.
+const BASELINE: Duration = Duration::from_secs(240);
+/// Minutes, with points a second apart.
+const WARMUP: &str = "2";
 /// How long each load lasts, and the calm between two.
 const LOAD: Duration = Duration::from_secs(50);
 const CALM: Duration = Duration::from_secs(60);
@@ -64,7 +66,7 @@ struct Host {
 
 impl Host {
     fn start(prometheus_program: &Path, alertmanager_program: &Path) -> Self {
-        let env = [("KANARY_DETECTOR_WARMUP", "1"), ("KANARY_EBPF", "require")];
+        let env = [("KANARY_DETECTOR_WARMUP", WARMUP), ("KANARY_EBPF", "require")];
         let kanary = kanary(&env);
         let folder = temp_dir();
         let routes = folder.path().join("alertmanager.yml");
