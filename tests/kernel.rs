@@ -183,10 +183,11 @@ fn vforks_leave_no_false_latency() {
     let Some(mut kernel) = Kernel::attach("vforks", "exact") else { return };
     run("vforks 36000");
     let reading = kernel.read();
-    // A child's return from the call is no call.
-    assert_eq!(reading.count("vfork"), 36_000);
+    // A child's return from the call is no call. Shells beside the test fork too.
+    let calls = reading.count("vfork");
+    assert!((36_000..37_000).contains(&calls), "{calls}");
     let durations = reading.durations("vfork");
-    assert_eq!(durations.count(), 36_000);
+    assert_eq!(durations.count(), calls);
     assert_eq!(longer_than(0.4, &durations), 0, "{:?}", durations.buckets);
     assert!(reading.count("exit_group") >= 36_000);
     assert_eq!(reading.durations("exit_group").count(), 0);
@@ -197,8 +198,8 @@ fn quantiles_are_within_half_a_bucket() {
     let Some(mut kernel) = Kernel::attach("quantiles", "exact") else { return };
     let mut truth: Vec<f64> = run("sleeps 600").lines().map(|ns| ns.parse::<f64>().unwrap() / 1e9).collect();
     truth.sort_by(f64::total_cmp);
-    let durations = kernel.read().durations("pselect6");
-    assert!(durations.count() >= 600);
+    let durations = kernel.read().durations("rt_sigtimedwait");
+    assert_eq!(durations.count(), 600);
     for quantile in [0.1, 0.25, 0.5, 0.75, 0.9, 0.99] {
         let rank = (quantile * 599.0) as usize;
         let mut left = rank as u64;
@@ -286,8 +287,13 @@ fn a_call_stuck_in_the_kernel_shows_its_age() {
     let Some(mut kernel) = Kernel::attach("in flight", "exact") else { return };
     let stuck = Running(load("stuck").spawn().unwrap());
     let age = |kernel: &mut Kernel| kernel.read().number("kanary_syscall_inflight_age_seconds", &["vfork"]);
-    std::thread::sleep(Duration::from_millis(2_500));
-    let first = age(&mut kernel).expect("a vfork's parent waits in state D");
+    std::thread::sleep(Duration::from_millis(2_000));
+    // Each look asks about a few tasks, and others sleep longer than this one.
+    let first = (0..20).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        age(&mut kernel)
+    });
+    let first = first.expect("a vfork's parent waits in state D");
     assert!((1.5..5.0).contains(&first), "{first} s");
     std::thread::sleep(Duration::from_millis(500));
     assert!(age(&mut kernel).unwrap() > first);
