@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::episode::{Change, Contribution, Key, Span, Watch};
-use super::host::Host;
+use super::host::{Host, SMOOTH};
 use super::level::MEMORY;
 use super::model::Verdict;
 use super::onset::Onset;
@@ -187,7 +187,8 @@ impl Engine {
             self.note(change, Some(i));
         }
         let surprise = self.host.block(&self.verdicts, frame.now, frame.memory, frame.warmup);
-        self.surprise = (surprise - (MINUTE / frame.length).max(1.0).log10() as f32).max(0.0);
+        let blocks = (MINUTE / frame.length / f64::from(SMOOTH)).max(1.0);
+        self.surprise = (surprise - blocks.log10() as f32).max(0.0);
         self.ready = self.host.ready(frame.warmup);
         let change = self.watch.block(self.surprise, frame.wall, frame.length);
         self.note(change, None);

@@ -23,8 +23,8 @@ const CLIP_STEP: f32 = 100.0;
 const CLIP_SHAPE: f32 = 10.0;
 /// Mean square from which a block is not learned by components and forest.
 const UNUSUAL: f32 = 9.0;
-/// Blocks before tails and components learn.
-const SETTLE: f32 = 20.0;
+/// Share of the warm-up before tails and components learn: levels come first.
+const SETTLE: f32 = 0.1;
 /// Steps that count.
 const STEPS: usize = 3;
 
@@ -115,7 +115,7 @@ impl Host {
         let voices = self.tails.iter().zip(statistics).zip(WEIGHTS);
         let sum: f32 = voices.map(|((tail, y), w)| w * tail.surprise(VOICE, y)).sum();
         let verdict = self.total.surprise(SUM, sum);
-        if self.n > SETTLE {
+        if self.n > SETTLE * warmup {
             if square < UNUSUAL {
                 self.learn_shape(now, memory);
             }

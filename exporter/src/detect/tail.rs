@@ -25,8 +25,9 @@ const YOUNG: f32 = 100.0;
 /// definition of [`STRANGE`] lets expect.
 const TOKENS: f32 = 20.0;
 const TOKENS_PER_OBSERVATION: f32 = 3e-3;
-/// Bins hit below which a series is discrete.
+/// Bins hit below which a series is discrete, and observations per bin below which that cannot be known.
 const DISCRETE: u8 = 32;
+const PER_BIN: f32 = 8.0;
 
 /// What a tail is told about its statistic.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +99,8 @@ impl Tail {
         } else {
             -self.counted(at).log10()
         };
-        let most = if shape.cautious && self.distinct < DISCRETE { (self.seen + 1.0).log10() } else { f32::MAX };
+        let discrete = self.distinct < DISCRETE && f32::from(self.distinct) * PER_BIN < self.seen;
+        let most = if shape.cautious && discrete { (self.seen + 1.0).log10() } else { f32::MAX };
         surprise.clamp(0.0, most)
     }
 
