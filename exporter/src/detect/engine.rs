@@ -2,7 +2,7 @@
 //!
 //! A row is judged when it ends a block. Blocks of the state are one minute, of the onset ten seconds; with a warm-up so
 //! short that it holds fewer than [`BLOCKS`] minutes both are shorter in proportion, so that tails have something to
-//! count; what was measured per block is then converted to *per minute*. Points farther apart than a block are one
+//! count; so is the minute that probabilities are stated for. Points farther apart than a block are one
 //! each, and judged per point.
 
 use std::collections::VecDeque;
@@ -78,9 +78,15 @@ pub struct Engine {
     verdicts: Vec<Verdict>,
 }
 
+/// The minute that probabilities are stated for, in seconds. A warm-up shorter than [`BLOCKS`] minutes compresses time:
+/// with a few minutes of baseline nothing can be said of one minute in a thousand, only of one block in so many.
+fn minute(warmup: u32) -> f64 {
+    MINUTE * (f64::from(warmup) / BLOCKS).min(1.0)
+}
+
 impl Engine {
     pub fn new(tuning: Tuning) -> Self {
-        let length = MINUTE * (f64::from(tuning.warmup) / BLOCKS).min(1.0);
+        let length = minute(tuning.warmup);
         Engine {
             warmup: tuning.warmup,
             all_trends: tuning.all_trends,
@@ -175,7 +181,8 @@ impl Engine {
         }
         let length = self.onset_cut.length(interval);
         let hold = MINUTE.max(length);
-        self.onset.block(now, (MINUTE / length).max(1.0) as f32, self.warmup_blocks(length), hold);
+        let per_minute = (minute(self.warmup) / length).max(1.0) as f32;
+        self.onset.block(now, per_minute, self.warmup_blocks(length), hold);
     }
 
     fn end_state(&mut self, frame: &Frame) {
@@ -187,7 +194,7 @@ impl Engine {
             self.note(change, Some(i));
         }
         let surprise = self.host.block(&self.verdicts, frame.now, frame.memory, frame.warmup);
-        let blocks = (MINUTE / frame.length / f64::from(SMOOTH)).max(1.0);
+        let blocks = (minute(self.warmup) / frame.length / f64::from(SMOOTH)).max(1.0);
         self.surprise = (surprise - blocks.log10() as f32).max(0.0);
         self.ready = self.host.ready(frame.warmup);
         let change = self.watch.block(self.surprise, frame.wall, frame.length);
