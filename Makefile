@@ -8,7 +8,7 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 KEEP   := $(shell env | sed -n 's/^\(\(KANARY\|OTEL\)_[A-Z0-9_]*\)=.*/\1/p' | paste -sd,)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help run build test lint fetch bench eval toolchain
+.PHONY: help run build test incident lint fetch bench eval toolchain
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,8 +30,9 @@ build: toolchain ## build the release binary, target/release/kanary
 test: lint ## check style and licences, then run every test (as root: those of the kernel programs too)
 	@[ "$$(id -u)" = 0 ] || echo "not root: tests that attach kernel programs will SKIP"
 	$(CARGO) test --locked --lib --bins --tests -- --skip incident::
-	@echo "the incident runs alone: other load would be part of what the detector takes for normal"
-	$(CARGO) test --locked --test e2e -- incident::
+
+incident: toolchain fetch ## load this host, follow scores, contributions and an alert to the end (13 minutes, alone, as root)
+	$(CARGO) test --locked --test e2e -- incident:: --nocapture
 
 lint: toolchain fetch ## formatting, clippy, licences
 	@for part in fmt clippy; do $(CARGO) $$part --version >/dev/null 2>&1 && continue; \

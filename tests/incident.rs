@@ -1,7 +1,7 @@
 //! The whole way, for real: load on this host becomes scores with the right contributions, an alert that names them
 //! reaches Alertmanager, and it resolves.
 //!
-//! Runs alone (`make test` sees to it): other load would be part of what the detector takes for normal.
+//! Runs alone (`make incident`): other load would be part of what the detector takes for normal.
 
 use std::fmt::Write;
 use std::path::Path;
