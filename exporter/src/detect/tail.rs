@@ -89,9 +89,8 @@ impl Tail {
 
     /// Surprise, -log10 p, of a value before it is learned.
     pub fn surprise(&self, shape: Shape, y: f32) -> f32 {
-        if self.origin.is_nan() {
-            // Nothing but distances of 0 so far: no scale to measure by, so no more is claimed than was counted.
-            return if y.is_finite() { (self.seen + 1.0).log10() } else { 0.0 };
+        if self.seen < 1.0 {
+            return 0.0;
         }
         let at = self.position(shape, y);
         let threshold = f32::from(self.threshold);
@@ -100,7 +99,9 @@ impl Tail {
         } else {
             -self.counted(at).log10()
         };
-        surprise.max(0.0)
+        let discrete = self.distinct < DISCRETE && f32::from(self.distinct) * PER_BIN < self.seen;
+        let most = if shape.cautious && discrete { (self.seen + 1.0).log10() } else { f32::MAX };
+        surprise.clamp(0.0, most)
     }
 
     /// Share of observations at or above a position.
