@@ -31,7 +31,7 @@ families! {
         "Time in the kernel, of each call that was timed.")
         .labels(&["syscall"]).budget(SYSCALLS, Per::Host).otel(&[Term::of(&OTEL_DURATION).map(SYSCALL)]);
     TOTAL = Family::counter("syscalls", "kanary_syscalls_total",
-        "Entries into the kernel, exact in every mode; a call that restarts after a signal counts again. Calls \
+        "Entries into the kernel, exact (mode count leaves out exit and exit_group); a call that restarts after a signal counts again. Calls \
          outside the native table (ia32, x32) are in ~other, work done by io_uring is no call.")
         .labels(&["syscall"]).budget(SYSCALLS, Per::Host).otel(&[Term::of(&OTEL_CALLS).map(SYSCALL)]);
     ERRORS = Family::counter("syscalls", "kanary_syscall_errors_total",
