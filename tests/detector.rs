@@ -10,6 +10,7 @@ use std::time::Duration;
 use kanary::config::{Config, Vars};
 use kanary::detect::engine::{Engine, Tuning};
 use kanary::detect::episode::Key;
+use kanary::detect::slot::Traits;
 use kanary::detect::{Detector, Settings};
 use kanary::metric;
 use kanary::snapshot::{Histogram, Outcome, Section, Sink, Snapshot, Stamp};
@@ -45,7 +46,7 @@ static ALLOCATOR: Counting = Counting;
 fn a_warm_detector_allocates_nothing() {
     let mut engine = Engine::new(Tuning { warmup: 200, all_trends: true });
     for i in 0..60 {
-        engine.add(Key { feature: format!("f{i}").into(), device: "".into() }, None);
+        engine.add(Key { feature: format!("f{i}").into(), device: "".into() }, Traits::default());
     }
     let row = |t: u32| std::array::from_fn::<f64, 60, _>(|i| f64::from(t.wrapping_mul(2_654_435_761) >> 20) + i as f64);
     let mut tick = |t: u32| engine.tick(f64::from(t), f64::from(t), &row(t));

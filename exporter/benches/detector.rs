@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use kanary::detect::engine::{Engine, Tuning};
 use kanary::detect::episode::Key;
+use kanary::detect::slot::Traits;
 
 const FEATURES: usize = 60;
 
 fn engine(trends: bool) -> Engine {
     let mut engine = Engine::new(Tuning { all_trends: trends, ..Tuning::default() });
     for i in 0..FEATURES {
-        engine.add(Key { feature: format!("feature.{i}").into(), device: "".into() }, None);
+        engine.add(Key { feature: format!("feature.{i}").into(), device: "".into() }, Traits::default());
     }
     engine
 }

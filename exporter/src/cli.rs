@@ -39,7 +39,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match command {
         Command::Help => print!("{HELP}"),
         Command::Version => println!("kanary {}", env!("CARGO_PKG_VERSION")),
-        Command::Replay(file) => return replay::main(&file),
+        Command::Replay(file) => return with_config(|config| replay::main(&file, &config)),
         Command::Run => return with_config(run::main),
         Command::Check => return with_config(|config| Ok(check::main(&config))),
         Command::Healthcheck => return with_config(|config| healthcheck::main(&config)),

@@ -1,4 +1,4 @@
-//! `kanary replay FILE`: a recorded series through the detector, row by row, with the running exporter's defaults.
+//! `kanary replay FILE`: a recorded series through the detector, row by row, with the running exporter's settings.
 //!
 //! In: CSV, also gzip, `timestamp,<feature>,...`; RFC 3339, `YYYY-MM-DD hh:mm:ss` (UTC) or Unix seconds; an empty cell is
 //! missing. Out: CSV, one row per row, `timestamp,surprise,score,<feature>...`: the host's state (with one feature that
@@ -11,8 +11,11 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::config::Config;
+use crate::detect;
 use crate::detect::engine::{Engine, Tuning};
 use crate::detect::episode::{Key, score};
+use crate::detect::features;
 
 /// First bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -33,10 +36,14 @@ impl From<io::Error> for Fault {
 }
 
 /// Replays a file to standard output. Exit codes: 0 well, 1 not written, 2 not understood.
-pub fn main(file: &Path) -> ExitCode {
+///
+/// # Errors
+/// A setting of the detector that cannot be used.
+pub fn main(file: &Path, config: &Config) -> Result<ExitCode, String> {
+    let tuning = detect::Settings::from_config(config).map_err(|e| e.to_string())?.tuning();
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = open(file).and_then(|input| replay(input, &mut out)).and_then(|()| Ok(out.flush()?));
-    match done {
+    let done = open(file).and_then(|input| replay(input, &mut out, tuning)).and_then(|()| Ok(out.flush()?));
+    Ok(match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fault::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Fault::Output(e)) => refuse(format_args!("cannot write: {e}"), 1),
@@ -44,7 +51,7 @@ pub fn main(file: &Path) -> ExitCode {
             let _ = out.flush();
             refuse(format_args!("{}: {why}", file.display()), 2)
         }
-    }
+    })
 }
 
 fn refuse(why: fmt::Arguments, code: u8) -> ExitCode {
@@ -59,13 +66,13 @@ fn open(file: &Path) -> Result<Box<dyn Read>, Fault> {
     Ok(if zipped { Box::new(flate2::bufread::MultiGzDecoder::new(input)) } else { Box::new(input) })
 }
 
-fn replay(input: impl Read, out: &mut impl Write) -> Result<(), Fault> {
+fn replay(input: impl Read, out: &mut impl Write, tuning: Tuning) -> Result<(), Fault> {
     let mut rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
     let mut record = csv::StringRecord::new();
     if !next(&mut rows, &mut record)? {
         return Err(Fault::Input("empty: the first line must be `timestamp,<feature>,...`".into()));
     }
-    let mut replay = Replay::new(&record).map_err(|why| Fault::Input(format!("line 1: {why}")))?;
+    let mut replay = Replay::new(&record, tuning).map_err(|why| Fault::Input(format!("line 1: {why}")))?;
     let mut line = replay.header();
     loop {
         line.push('\n');
@@ -98,7 +105,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(header: &csv::StringRecord) -> Result<Self, String> {
+    fn new(header: &csv::StringRecord, tuning: Tuning) -> Result<Self, String> {
         let mut names = header.iter().map(|n| n.trim().trim_start_matches('\u{feff}').to_string());
         match names.next() {
             Some(first) if first == "timestamp" => {}
@@ -108,12 +115,12 @@ impl Replay {
         if names.is_empty() {
             return Err("no feature beside `timestamp`".into());
         }
-        let mut engine = Engine::new(Tuning::default());
+        let mut engine = Engine::new(tuning);
         for (i, name) in names.iter().enumerate() {
             if name.is_empty() || names[..i].contains(name) {
                 return Err(format!("column {}: `{name}` is empty or there twice", i + 2));
             }
-            engine.add(Key { feature: name.as_str().into(), device: "".into() }, None);
+            engine.add(Key { feature: name.as_str().into(), device: "".into() }, features::traits_of(name));
         }
         Ok(Replay { engine, values: vec![f64::NAN; names.len()], names })
     }
@@ -192,7 +199,7 @@ mod tests {
 
     fn run(text: &str) -> Result<String, String> {
         let mut out = Vec::new();
-        match replay(text.as_bytes(), &mut out) {
+        match replay(text.as_bytes(), &mut out, Tuning::default()) {
             Ok(()) => Ok(String::from_utf8(out).unwrap()),
             Err(Fault::Input(why)) => Err(why),
             Err(Fault::Output(e)) => panic!("{e}"),
@@ -248,6 +255,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.csv.gz");
         std::fs::write(&file, [0x1f, 0x8b, 1, 2, 3]).unwrap();
-        assert!(matches!(open(&file).and_then(|i| replay(i, &mut Vec::new())), Err(Fault::Input(_))));
+        assert!(matches!(
+            open(&file).and_then(|i| replay(i, &mut Vec::new(), Tuning::default())),
+            Err(Fault::Input(_))
+        ));
     }
 }

@@ -22,7 +22,7 @@ use crate::telemetry::{Loss, lost};
 
 const MAGIC: &[u8; 8] = b"kanary\0\n";
 /// To be raised whenever a state written before cannot be read any more.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const DETECTOR: u16 = 1;
 const HEADER: usize = 28;
 /// Newest first.
@@ -199,7 +199,7 @@ mod tests {
         let mut file = encode(b"x", NOW.wall);
         assert_eq!(decode(b"something else altogether, long enough").unwrap_err(), "not a state of kanary");
         file[8] = 9;
-        assert_eq!(decode(&file).unwrap_err(), "version 9, this kanary reads 1");
+        assert_eq!(decode(&file).unwrap_err(), "version 9, this kanary reads 2");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::level::MEMORY;
 use super::model::Verdict;
 use super::onset::Onset;
 use super::pace::{Advance, Cutter, Pace};
-use super::slot::{Frame, Slot};
+use super::slot::{Frame, Slot, Traits};
 
 /// Seconds of a block of the state, and how many blocks of the onset it holds.
 const MINUTE: f64 = 60.0;
@@ -124,9 +124,9 @@ impl Engine {
     }
 
     /// Makes a place for a feature; rows are in the order of their making.
-    pub fn add(&mut self, key: Key, limit: Option<f64>) -> usize {
-        let trend = self.all_trends || limit.is_some();
-        self.slots.push(Slot::new(key, limit, trend));
+    pub fn add(&mut self, key: Key, traits: Traits) -> usize {
+        let trend = self.all_trends || traits.limit.is_some();
+        self.slots.push(Slot::new(key, traits, trend));
         self.slots.len() - 1
     }
 
@@ -192,6 +192,17 @@ impl Engine {
             let change = self.slots[i].end_state(frame);
             self.verdicts.push(self.slots[i].verdict);
             self.note(change, Some(i));
+        }
+        if std::env::var("DBG").is_ok() {
+            let mut v: Vec<(f32, String)> = self
+                .slots
+                .iter()
+                .map(|s| {
+                    (s.verdict.deviation.z, format!("{}@{}:{:.1}", s.key.feature, s.key.device, s.verdict.deviation.z))
+                })
+                .collect();
+            v.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
+            eprintln!("Z {}", v.iter().take(14).map(|x| x.1.clone()).collect::<Vec<_>>().join(" "));
         }
         let surprise = self.host.block(&self.verdicts, frame.now, frame.memory, frame.warmup);
         let blocks = (minute(self.warmup) / frame.length / f64::from(SMOOTH)).max(1.0);

@@ -183,7 +183,7 @@ impl Extractor {
         let name = feature.dimension.map_or("", |d| self.devices[d as usize].name(device));
         let key = Key { feature: feature.name.into(), device: name.into() };
         let known = engine.slots.iter().position(|s| s.key == key);
-        known.unwrap_or_else(|| engine.add(key, feature.limit))
+        known.unwrap_or_else(|| engine.add(key, feature.traits()))
     }
 }
 

@@ -4,6 +4,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::level::Grain;
+use super::slot::Traits;
 use crate::metric::{Family, cpu, disk, filesystem, memory, network, syscall, system};
 
 /// One kind of feature; with a dimension there is one for each admitted device.
@@ -20,6 +24,8 @@ pub struct Feature {
     pub unit: &'static str,
     /// Where it must not arrive.
     pub limit: Option<f64>,
+    /// What is no change yet: a steady host is left alone over trifles.
+    pub grain: Grain,
 }
 
 /// How samples become a value.
@@ -36,11 +42,23 @@ pub enum Transform {
 }
 
 /// Direction in which trouble lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bad {
     High,
     Low,
+    #[default]
     Either,
+}
+
+impl Bad {
+    /// What of a deviation lies in this direction.
+    pub fn part(self, deviation: f32) -> f32 {
+        match self {
+            Bad::High => deviation.max(0.0),
+            Bad::Low => deviation.min(0.0),
+            Bad::Either => deviation,
+        }
+    }
 }
 
 /// What tells features of one kind apart: the label of that name.
@@ -135,7 +153,17 @@ const fn modes(modes: &'static [&'static str]) -> Term {
 
 impl Feature {
     const fn new(name: &'static str, unit: &'static str, transform: Transform, of: &'static [Term]) -> Self {
-        Feature { name, dimension: None, transform, of, over: &[], bad: Bad::High, unit, limit: None }
+        Feature {
+            name,
+            dimension: None,
+            transform,
+            of,
+            over: &[],
+            bad: Bad::High,
+            unit,
+            limit: None,
+            grain: Grain { absolute: 0.0, relative: 0.0 },
+        }
     }
     const fn rate(name: &'static str, unit: &'static str, of: &'static [Term]) -> Self {
         Self::new(name, unit, Transform::Rate, of)
@@ -145,7 +173,7 @@ impl Feature {
     }
     /// Share of all CPU time spent in some modes.
     const fn cpu(name: &'static str, of: &'static [Term]) -> Self {
-        Self::new(name, "1", Transform::RatioOfRates { least: 1e-3 }, of).over(CPU_TIME)
+        Self::new(name, "1", Transform::RatioOfRates { least: 1e-3 }, of).over(CPU_TIME).grain(0.005, 0.0)
     }
     const fn latency(name: &'static str, q: f64, least: u64) -> Self {
         Self::new(name, "s", Transform::Quantile { q, least }, CALLS).by(Dimension::Syscall)
@@ -166,6 +194,20 @@ impl Feature {
         self.limit = Some(limit);
         self
     }
+    /// What the engine must know of it.
+    pub fn traits(&self) -> Traits {
+        let sparse = match self.transform {
+            Transform::Gauge | Transform::Rate => false,
+            Transform::RatioOfRates { least } => least >= 1.0,
+            Transform::Quantile { .. } => true,
+        };
+        Traits { limit: self.limit, grain: self.grain, bad: self.bad, sparse }
+    }
+    /// In the feature's unit, and as a share of its level.
+    const fn grain(mut self, absolute: f32, relative: f32) -> Self {
+        self.grain = Grain { absolute, relative };
+        self
+    }
 }
 
 const CPU_TIME: &[Term] = &[all(&cpu::SECONDS)];
@@ -182,39 +224,58 @@ pub static ALL: &[Feature] = &[
     Feature::cpu("cpu.iowait", &[modes(&["iowait"])]),
     Feature::cpu("cpu.steal", &[modes(&["steal"])]),
     Feature::cpu("cpu.irq", &[modes(&["irq", "softirq"])]),
-    Feature::gauge("load.1m", "1", &[all(&cpu::LOAD1)]),
-    Feature::gauge("procs.running", "{process}", &[all(&system::PROCS_RUNNING)]),
-    Feature::gauge("procs.blocked", "{process}", &[all(&system::PROCS_BLOCKED)]),
-    Feature::rate("kernel.forks", "{process}/s", &[all(&system::FORKS)]).bad(Bad::Either),
-    Feature::rate("kernel.context_switches", "{switch}/s", &[all(&system::CONTEXT_SWITCHES)]).bad(Bad::Either),
-    Feature::rate("kernel.interrupts", "{interrupt}/s", &[all(&system::INTR)]).bad(Bad::Either),
-    Feature::gauge("memory.available", "By", &[all(&memory::MEM_AVAILABLE)]).bad(Bad::Low).limit(0.0),
+    Feature::gauge("load.1m", "1", &[all(&cpu::LOAD1)]).grain(0.25, 0.02),
+    Feature::gauge("procs.running", "{process}", &[all(&system::PROCS_RUNNING)]).grain(1.0, 0.0),
+    Feature::gauge("procs.blocked", "{process}", &[all(&system::PROCS_BLOCKED)]).grain(0.5, 0.0),
+    Feature::rate("kernel.forks", "{process}/s", &[all(&system::FORKS)]).bad(Bad::Either).grain(1.0, 0.02),
+    Feature::rate("kernel.context_switches", "{switch}/s", &[all(&system::CONTEXT_SWITCHES)])
+        .bad(Bad::Either)
+        .grain(200.0, 0.02),
+    Feature::rate("kernel.interrupts", "{interrupt}/s", &[all(&system::INTR)]).bad(Bad::Either).grain(200.0, 0.02),
+    Feature::gauge("memory.available", "By", &[all(&memory::MEM_AVAILABLE)]).bad(Bad::Low).limit(0.0).grain(8e6, 0.005),
     Feature::gauge("memory.used", "1", &[all(&memory::MEM_TOTAL), minus(&memory::MEM_AVAILABLE)])
-        .over(&[all(&memory::MEM_TOTAL)]),
-    Feature::gauge("memory.anonymous", "By", &[all(&memory::ANON_PAGES)]),
-    Feature::gauge("memory.cached", "By", &[all(&memory::CACHED)]).bad(Bad::Either),
-    Feature::gauge("memory.dirty", "By", &[all(&memory::DIRTY_BYTES)]),
-    Feature::gauge("memory.writeback", "By", &[all(&memory::WRITEBACK)]),
-    Feature::gauge("memory.slab", "By", &[all(&memory::SLAB_BYTES)]),
-    Feature::gauge("memory.page_tables", "By", &[all(&memory::PAGE_TABLES)]),
-    Feature::gauge("memory.committed", "1", &[all(&memory::COMMITTED_AS)]).over(&[all(&memory::COMMIT_LIMIT)]),
+        .over(&[all(&memory::MEM_TOTAL)])
+        .grain(0.005, 0.0),
+    Feature::gauge("memory.anonymous", "By", &[all(&memory::ANON_PAGES)]).grain(8e6, 0.01),
+    Feature::gauge("memory.cached", "By", &[all(&memory::CACHED)]).bad(Bad::Either).grain(8e6, 0.01),
+    Feature::gauge("memory.dirty", "By", &[all(&memory::DIRTY_BYTES)]).grain(4e6, 0.02),
+    Feature::gauge("memory.writeback", "By", &[all(&memory::WRITEBACK)]).grain(1e6, 0.02),
+    Feature::gauge("memory.slab", "By", &[all(&memory::SLAB_BYTES)]).grain(4e6, 0.01),
+    Feature::gauge("memory.page_tables", "By", &[all(&memory::PAGE_TABLES)]).grain(1e6, 0.01),
+    Feature::gauge("memory.committed", "1", &[all(&memory::COMMITTED_AS)])
+        .over(&[all(&memory::COMMIT_LIMIT)])
+        .grain(0.005, 0.0),
     Feature::gauge("memory.swap_used", "1", &[all(&memory::SWAP_TOTAL), minus(&memory::SWAP_FREE_BYTES)])
         .over(&[all(&memory::SWAP_TOTAL)])
-        .limit(1.0),
-    Feature::rate("memory.swap_in", "{page}/s", &[all(&memory::PSWPIN)]),
-    Feature::rate("memory.swap_out", "{page}/s", &[all(&memory::PSWPOUT)]),
-    Feature::rate("memory.major_faults", "{fault}/s", &[all(&memory::PGMAJFAULT)]),
-    Feature::rate("memory.minor_faults", "{fault}/s", &[all(&memory::PGFAULT), minus(&memory::PGMAJFAULT)]),
+        .limit(1.0)
+        .grain(0.005, 0.0),
+    Feature::rate("memory.swap_in", "{page}/s", &[all(&memory::PSWPIN)]).grain(4.0, 0.02),
+    Feature::rate("memory.swap_out", "{page}/s", &[all(&memory::PSWPOUT)]).grain(4.0, 0.02),
+    Feature::rate("memory.major_faults", "{fault}/s", &[all(&memory::PGMAJFAULT)]).grain(2.0, 0.02),
+    Feature::rate("memory.minor_faults", "{fault}/s", &[all(&memory::PGFAULT), minus(&memory::PGMAJFAULT)])
+        .grain(200.0, 0.02),
     Feature::rate("memory.oom_kills", "{process}/s", &[all(&memory::OOM_KILL)]),
-    Feature::rate("psi.cpu.some", "1", &[all(&system::CPU_WAITING)]),
-    Feature::rate("psi.io.some", "1", &[all(&system::IO_WAITING)]),
-    Feature::rate("psi.io.full", "1", &[all(&system::IO_STALLED)]),
-    Feature::rate("psi.memory.some", "1", &[all(&system::MEMORY_WAITING)]),
-    Feature::rate("psi.memory.full", "1", &[all(&system::MEMORY_STALLED)]),
-    Feature::rate("disk.reads", "{operation}/s", &[all(&disk::READS_COMPLETED)]).by(Dimension::Disk).bad(Bad::Either),
-    Feature::rate("disk.writes", "{operation}/s", &[all(&disk::WRITES_COMPLETED)]).by(Dimension::Disk).bad(Bad::Either),
-    Feature::rate("disk.read_bytes", "By/s", &[all(&disk::READ_BYTES)]).by(Dimension::Disk).bad(Bad::Either),
-    Feature::rate("disk.written_bytes", "By/s", &[all(&disk::WRITTEN_BYTES)]).by(Dimension::Disk).bad(Bad::Either),
+    Feature::rate("psi.cpu.some", "1", &[all(&system::CPU_WAITING)]).grain(0.005, 0.0),
+    Feature::rate("psi.io.some", "1", &[all(&system::IO_WAITING)]).grain(0.005, 0.0),
+    Feature::rate("psi.io.full", "1", &[all(&system::IO_STALLED)]).grain(0.005, 0.0),
+    Feature::rate("psi.memory.some", "1", &[all(&system::MEMORY_WAITING)]).grain(0.002, 0.0),
+    Feature::rate("psi.memory.full", "1", &[all(&system::MEMORY_STALLED)]).grain(0.002, 0.0),
+    Feature::rate("disk.reads", "{operation}/s", &[all(&disk::READS_COMPLETED)])
+        .by(Dimension::Disk)
+        .bad(Bad::Either)
+        .grain(2.0, 0.02),
+    Feature::rate("disk.writes", "{operation}/s", &[all(&disk::WRITES_COMPLETED)])
+        .by(Dimension::Disk)
+        .bad(Bad::Either)
+        .grain(2.0, 0.02),
+    Feature::rate("disk.read_bytes", "By/s", &[all(&disk::READ_BYTES)])
+        .by(Dimension::Disk)
+        .bad(Bad::Either)
+        .grain(64e3, 0.02),
+    Feature::rate("disk.written_bytes", "By/s", &[all(&disk::WRITTEN_BYTES)])
+        .by(Dimension::Disk)
+        .bad(Bad::Either)
+        .grain(64e3, 0.02),
     Feature::new(
         "disk.latency",
         "s",
@@ -222,42 +283,57 @@ pub static ALL: &[Feature] = &[
         &[all(&disk::READ_TIME), all(&disk::WRITE_TIME)],
     )
     .over(&[all(&disk::READS_COMPLETED), all(&disk::WRITES_COMPLETED)])
-    .by(Dimension::Disk),
-    Feature::rate("disk.busy", "1", &[all(&disk::IO_TIME_SECONDS)]).by(Dimension::Disk),
-    Feature::rate("disk.queue", "{operation}", &[all(&disk::IO_TIME_WEIGHTED)]).by(Dimension::Disk),
+    .by(Dimension::Disk)
+    .grain(200e-6, 0.05),
+    Feature::rate("disk.busy", "1", &[all(&disk::IO_TIME_SECONDS)]).by(Dimension::Disk).grain(0.005, 0.0),
+    Feature::rate("disk.queue", "{operation}", &[all(&disk::IO_TIME_WEIGHTED)]).by(Dimension::Disk).grain(0.05, 0.02),
     Feature::gauge("filesystem.used", "1", &[all(&filesystem::SIZE), minus(&filesystem::FREE_BYTES)])
         .over(&[all(&filesystem::SIZE), minus(&filesystem::FREE_BYTES), all(&filesystem::AVAILABLE)])
         .by(Dimension::Mount)
-        .limit(1.0),
+        .limit(1.0)
+        .grain(0.001, 0.0),
     Feature::gauge("filesystem.inodes_used", "1", &[all(&filesystem::FILES), minus(&filesystem::FILES_FREE)])
         .over(&[all(&filesystem::FILES)])
         .by(Dimension::Mount)
-        .limit(1.0),
+        .limit(1.0)
+        .grain(0.001, 0.0),
     Feature::rate("network.receive_bytes", "By/s", &[all(&network::RECEIVE_BYTES)])
         .by(Dimension::Interface)
-        .bad(Bad::Either),
+        .bad(Bad::Either)
+        .grain(4e3, 0.02),
     Feature::rate("network.transmit_bytes", "By/s", &[all(&network::TRANSMIT_BYTES)])
         .by(Dimension::Interface)
-        .bad(Bad::Either),
+        .bad(Bad::Either)
+        .grain(4e3, 0.02),
     Feature::rate("network.receive_packets", "{packet}/s", &[all(&network::RECEIVE_PACKETS)])
         .by(Dimension::Interface)
-        .bad(Bad::Either),
+        .bad(Bad::Either)
+        .grain(10.0, 0.02),
     Feature::rate("network.transmit_packets", "{packet}/s", &[all(&network::TRANSMIT_PACKETS)])
         .by(Dimension::Interface)
-        .bad(Bad::Either),
+        .bad(Bad::Either)
+        .grain(10.0, 0.02),
     Feature::rate("network.errors", "{error}/s", &[all(&network::RECEIVE_ERRS), all(&network::TRANSMIT_ERRS)])
         .by(Dimension::Interface),
     Feature::rate("network.drops", "{packet}/s", &[all(&network::RECEIVE_DROP), all(&network::TRANSMIT_DROP)])
         .by(Dimension::Interface),
-    Feature::rate("syscall.calls", "{call}/s", &[all(&syscall::TOTAL)]).bad(Bad::Either),
+    Feature::rate("syscall.calls", "{call}/s", &[all(&syscall::TOTAL)]).bad(Bad::Either).grain(200.0, 0.02),
     Feature::rate(
         "syscall.errors",
         "{error}/s",
         &[Term { family: &syscall::ERRORS, weight: 1.0, only: Only::Without("errno", ORDINARY) }],
-    ),
-    Feature::latency("syscall.latency_p50", 0.5, 10),
-    Feature::latency("syscall.latency_p99", 0.99, 50),
+    )
+    .grain(1.0, 0.02),
+    Feature::latency("syscall.latency_p50", 0.5, 10).grain(1e-6, 0.1),
+    Feature::latency("syscall.latency_p99", 0.99, 50).grain(10e-6, 0.1),
 ];
+
+/// Traits of the feature that a recorded series holds, `<feature>` or `<feature>@<device>`; of other series nothing is
+/// known.
+pub fn traits_of(name: &str) -> Traits {
+    let kind = name.split('@').next().unwrap_or(name);
+    ALL.iter().find(|f| f.name == kind).map_or_else(Traits::default, Feature::traits)
+}
 
 /// Every family the features are made of, once.
 pub fn families() -> Vec<&'static Family> {

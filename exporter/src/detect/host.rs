@@ -1,8 +1,11 @@
 //! The host's state: how unusual all features together are, gated, for as long as it lasts.
 //!
 //! Voices, each through its own tail: mean square of the seasonal deviations (smoothed: the verdict's backbone), the
-//! three largest steps, what principal components leave, mean surprise of the features, isolation forest. Their
-//! weighted sum goes through one more tail, so that the result is calibrated whatever the voices share.
+//! three largest steps, what principal components leave, mean surprise of the features, isolation forest, the three
+//! largest deviations (smoothed). Their weighted sum goes through one more tail, so that the result is calibrated
+//! whatever the voices share. Tails learn late: what begins must not raise the bar that it is about to be held against.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +15,9 @@ use super::pca::Pca;
 use super::tail::{Shape, Tail};
 
 /// Statistics on log2 scales.
-const VOICE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: true, cautious: false };
+const VOICE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: true };
 /// Sums of surprises.
-const SUM: Shape = Shape { resolution: 8.0, excess: 0.45, gated: true, cautious: false };
+const SUM: Shape = Shape { resolution: 8.0, excess: 0.45, gated: true };
 /// Blocks over which deviations are smoothed.
 pub const SMOOTH: f32 = 10.0;
 /// Deviations beyond which a feature says no more: for the mean square, the steps, the multivariate voices.
@@ -25,11 +28,17 @@ const CLIP_SHAPE: f32 = 10.0;
 const UNUSUAL: f32 = 9.0;
 /// Share of the warm-up before tails and components learn: levels come first.
 const SETTLE: f32 = 0.1;
-/// Steps that count.
-const STEPS: usize = 3;
+/// Largest steps and deviations that count.
+const LARGEST: usize = 3;
+/// Blocks after which the tails learn what was seen.
+const LATE: usize = SMOOTH as usize;
 
 /// Weights, measured on labelled sets (BENCHMARKS.md).
-const WEIGHTS: [f32; 5] = [1.0, 0.25, 0.5, 0.25, 0.1];
+const WEIGHTS: [f32; VOICES] = [1.0, 0.25, 0.5, 0.25, 0.1, 0.25];
+const VOICES: usize = 6;
+
+/// What the voices said of a block, and their sum.
+type Statement = ([f32; VOICES], f32);
 
 /// Blocks after which the forest is grown first, and from when on and how often again.
 const FIRST_GROWTH: u64 = 128;
@@ -60,10 +69,13 @@ pub struct Host {
     n: f32,
     energy: f32,
     surprise: f32,
+    peak: f32,
     pca: Pca,
     forest: Forest,
-    tails: [Tail; 5],
+    tails: [Tail; VOICES],
     total: Tail,
+    /// Not learned yet, oldest first.
+    pending: VecDeque<Statement>,
     /// Trainings by reason, and when the last one was.
     pub retrains: [u64; Retrain::ALL.len()],
     pub trained_at: Option<f64>,
@@ -78,10 +90,12 @@ impl Default for Host {
             n: 0.0,
             energy: 0.0,
             surprise: 0.0,
+            peak: 0.0,
             pca: Pca::default(),
             forest: Forest::default(),
             tails: std::array::from_fn(|_| Tail::new(VOICE)),
             total: Tail::new(SUM),
+            pending: VecDeque::with_capacity(LATE + 1),
             retrains: [0; Retrain::ALL.len()],
             trained_at: None,
             isolation: 0.5,
@@ -101,16 +115,18 @@ impl Host {
         let share = (1.0 / SMOOTH).max(1.0 / self.n);
         self.energy += (square - self.energy) * share;
         self.surprise += (surprise - self.surprise) * share;
+        self.peak += (largest(verdicts.iter().map(|v| v.deviation.z.abs().min(CLIP))) - self.peak) * share;
         self.z.clear();
         self.z.extend(verdicts.iter().map(|v| v.deviation.z.clamp(-CLIP_SHAPE, CLIP_SHAPE)));
         let residual = self.pca.residual(&self.z);
         self.isolation = self.forest.score(&self.z);
         let statistics = [
             self.energy.log2(),
-            largest_steps(verdicts).log2(),
+            largest(verdicts.iter().map(|v| v.deviation.step.abs().min(CLIP_STEP))).log2(),
             residual.log2(),
             4.0 * self.surprise,
             8.0 * self.isolation,
+            self.peak.log2(),
         ];
         let voices = self.tails.iter().zip(statistics).zip(WEIGHTS);
         let sum: f32 = voices.map(|((tail, y), w)| w * tail.surprise(VOICE, y)).sum();
@@ -119,20 +135,30 @@ impl Host {
             if square < UNUSUAL {
                 self.learn_shape(now, memory);
             }
-            self.tails.iter_mut().zip(statistics).for_each(|(tail, y)| tail.learn(VOICE, y, memory));
-            self.total.learn(SUM, sum, memory);
+            self.learn_late((statistics, sum), memory);
         }
         if self.n > warmup { verdict } else { 0.0 }
     }
 
     /// Memory in bytes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.pca.heap_bytes() + self.forest.heap_bytes()
+        let pending = self.pending.capacity() * size_of::<Statement>();
+        size_of::<Self>() + pending + self.pca.heap_bytes() + self.forest.heap_bytes()
     }
 
     /// Whether blocks are judged.
     pub fn ready(&self, warmup: f32) -> bool {
         self.n >= warmup
+    }
+
+    fn learn_late(&mut self, statement: Statement, memory: f32) {
+        self.pending.push_back(statement);
+        if self.pending.len() > LATE
+            && let Some((statistics, sum)) = self.pending.pop_front()
+        {
+            self.tails.iter_mut().zip(statistics).for_each(|(tail, y)| tail.learn(VOICE, y, memory));
+            self.total.learn(SUM, sum, memory);
+        }
     }
 
     fn learn_shape(&mut self, now: f64, memory: f32) {
@@ -152,14 +178,13 @@ impl Host {
     }
 }
 
-/// Sum of the largest steps.
-fn largest_steps(verdicts: &[Verdict]) -> f32 {
-    let mut top = [0.0f32; STEPS];
-    for verdict in verdicts {
-        let mut step = verdict.deviation.step.abs().min(CLIP_STEP);
-        for slot in &mut top {
-            if step > *slot {
-                std::mem::swap(slot, &mut step);
+/// Sum of the largest values.
+fn largest(values: impl Iterator<Item = f32>) -> f32 {
+    let mut top = [0.0f32; LARGEST];
+    for mut value in values {
+        for place in &mut top {
+            if value > *place {
+                std::mem::swap(place, &mut value);
             }
         }
     }

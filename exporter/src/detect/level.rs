@@ -17,9 +17,26 @@ const YOUNG: f32 = 30.0;
 /// Least deviation as a share of the range seen during warm-up: constant series stay safe.
 const FLOOR: f64 = 0.05;
 
+/// Differences too small to matter to anybody, however steady the series is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Grain {
+    /// In the unit of the series.
+    pub absolute: f32,
+    /// As a share of its level.
+    pub relative: f32,
+}
+
+impl Grain {
+    /// The difference at a level.
+    pub fn at(self, level: f64) -> f32 {
+        self.absolute.max(self.relative * level.abs() as f32)
+    }
+}
+
 /// The norm of one series.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Level {
+    grain: Grain,
     /// Blocks learned, capped at the memory.
     n: f32,
     mean: f64,
@@ -43,9 +60,11 @@ pub struct Deviation {
     pub step: f32,
 }
 
-impl Default for Level {
-    fn default() -> Self {
+impl Level {
+    /// Deviations are never stated in units smaller than `grain`.
+    pub fn new(grain: Grain) -> Self {
         Level {
+            grain,
             n: 0.0,
             mean: 0.0,
             var: 0.0,
@@ -58,9 +77,7 @@ impl Default for Level {
             profile: Profile::default(),
         }
     }
-}
 
-impl Level {
     /// Blocks learned, capped at the memory.
     pub fn blocks(&self) -> f32 {
         self.n
@@ -77,11 +94,15 @@ impl Level {
     }
 
     fn spread(&self) -> f32 {
-        self.var.sqrt().max(self.floor)
+        self.var.sqrt().max(self.least())
     }
 
     fn step_spread(&self) -> f32 {
-        self.step_var.sqrt().max(self.floor)
+        self.step_var.sqrt().max(self.least())
+    }
+
+    fn least(&self) -> f32 {
+        self.floor.max(self.grain.at(self.mean))
     }
 
     /// Learns a block's value; `memory` and `warmup` are in blocks.

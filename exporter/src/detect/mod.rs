@@ -24,7 +24,7 @@ mod pace;
 mod pca;
 mod publish;
 mod report;
-mod slot;
+pub mod slot;
 mod tail;
 mod trend;
 
@@ -74,6 +74,11 @@ impl Settings {
     pub fn from_config(config: &Config) -> Result<Self, config::Error> {
         let tuning = Tuning { warmup: config.detector_warmup, all_trends: config.vars.parse(&TRENDS, flag)? };
         Ok(Settings { tuning, extras: Extras { zscore: config.vars.parse(&ZSCORE, flag)? } })
+    }
+
+    /// What the engine is told.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
     }
 }
 

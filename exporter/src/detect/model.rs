@@ -2,18 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::level::{Deviation, Level};
+use super::level::{Deviation, Grain, Level};
 use super::novelty::Novelty;
 use super::pace::Summary;
 use super::tail::{Shape, Tail};
 
 /// Distances to what is known, as log2. Not gated: what was seen once is no novelty any more.
-const DISTANCE: Shape = Shape { resolution: 4.0, excess: 0.4, gated: false, cautious: true };
+const DISTANCE: Shape = Shape { resolution: 4.0, excess: 0.4, gated: false };
 /// Blocks among whose extremes the strangest counts: an excursion is one novelty, not several.
 const ROLL: usize = 3;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Model {
+    grain: Grain,
     level: Level,
     novelty: Novelty,
     tail: Tail,
@@ -31,10 +32,11 @@ pub struct Verdict {
     pub surprise: f32,
 }
 
-impl Default for Model {
-    fn default() -> Self {
+impl Model {
+    pub fn new(grain: Grain) -> Self {
         Model {
-            level: Level::default(),
+            grain,
+            level: Level::new(grain),
             novelty: Novelty::default(),
             tail: Tail::new(DISTANCE),
             recent: [f32::NAN; ROLL],
@@ -42,14 +44,12 @@ impl Default for Model {
             middle: 0.0,
         }
     }
-}
 
-impl Model {
     /// Judges a block, then learns it. `wall` in seconds since the epoch; `memory` and `warmup` in blocks.
     pub fn block(&mut self, block: Summary, wall: f64, memory: f32, warmup: f32) -> Verdict {
         let deviation = self.level.judge(block.mean, wall);
         let value = self.extreme(block);
-        let distance = self.novelty.distance(value).map(f32::log2);
+        let distance = self.novelty.distance(value).map(|d| self.beyond_grain(d, value).log2());
         let surprise = distance.map_or(0.0, |d| self.tail.surprise(DISTANCE, d));
         let ready = self.level.blocks() >= warmup;
         self.level.learn(block.mean, wall, memory, warmup);
@@ -58,6 +58,11 @@ impl Model {
             self.tail.learn(DISTANCE, d, memory);
         }
         Verdict { deviation, surprise: if ready { surprise } else { 0.0 } }
+    }
+
+    /// A distance, 0 where it is too small to matter.
+    fn beyond_grain(&self, distance: f32, value: f32) -> f32 {
+        if distance < self.grain.at(f64::from(value)) { 0.0 } else { distance }
     }
 
     /// Of the block's and the last ones' extremes the farthest from the running mean.

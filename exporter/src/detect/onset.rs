@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::level::Grain;
 use super::tail::{Shape, Tail};
 
-const SHAPE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: false, cautious: false };
+const SHAPE: Shape = Shape { resolution: 8.0, excess: 0.5, gated: false };
 /// Blocks the level remembers (ten minutes), the spread (an hour) and the tail (a day).
 const LEVEL: f32 = 60.0;
 const SPREAD: f32 = 360.0;
@@ -21,8 +22,9 @@ const FLOOR_PEAK: f32 = 0.01;
 const STEPS: usize = 3;
 
 /// One feature's last minutes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fast {
+    grain: Grain,
     n: f32,
     mean: f64,
     var: f32,
@@ -30,11 +32,15 @@ pub struct Fast {
 }
 
 impl Fast {
-    /// Deviation of a block's mean from the last minutes, in standard deviations; learned at once.
+    pub fn new(grain: Grain) -> Self {
+        Fast { grain, n: 0.0, mean: 0.0, var: 0.0, peak: 0.0 }
+    }
+
+    /// Signed deviation of a block's mean from the last minutes, in standard deviations; learned at once.
     pub fn block(&mut self, x: f64) -> f32 {
         let away = if self.n > 0.0 { (x - self.mean) as f32 } else { 0.0 };
-        let floor = (self.mean.abs() as f32 * FLOOR).max(self.peak * FLOOR_PEAK);
-        let z = if away == 0.0 { 0.0 } else { (away.abs() / self.var.sqrt().max(floor)).min(CLIP) };
+        let floor = (self.mean.abs() as f32 * FLOOR).max(self.peak * FLOOR_PEAK).max(self.grain.at(self.mean));
+        let z = if away == 0.0 { 0.0 } else { (away / self.var.sqrt().max(floor)).clamp(-CLIP, CLIP) };
         self.n += 1.0;
         self.mean += if self.n < 2.0 { x } else { f64::from(away / self.n.min(LEVEL)) };
         self.var += (away * away - self.var) / self.n.min(SPREAD);

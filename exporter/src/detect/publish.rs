@@ -57,7 +57,7 @@ fn feature(slot: &Slot, ready: bool, extras: Extras, out: &mut Sink) {
     }
     let Some(line) = slot.trend.as_ref().and_then(|t| t.line()) else { return };
     put(&anomaly::TREND_SLOPE, line.slope);
-    if let Some(seconds) = slot.limit.and_then(|l| line.time_to(l)) {
+    if let Some(seconds) = slot.traits.limit.and_then(|l| line.time_to(l)) {
         put(&anomaly::TIME_TO_LIMIT, seconds);
     }
 }

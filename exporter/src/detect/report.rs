@@ -72,8 +72,8 @@ impl Report {
                 feature: Named(slot.key.clone()),
                 unit: features::ALL.iter().find(|f| f.name == slot.key.feature).map_or("", |f| f.unit),
                 line,
-                limit: slot.limit,
-                time_to_limit: slot.limit.and_then(|l| line.time_to(l)),
+                limit: slot.traits.limit,
+                time_to_limit: slot.traits.limit.and_then(|l| line.time_to(l)),
             })
         });
         Report { episodes: engine.episodes.iter().cloned().collect(), trends: trends.collect() }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::episode::{Change, Key, OPEN, Watch};
+use super::features::Bad;
 use super::host::{CLIP, SMOOTH};
+use super::level::Grain;
 use super::model::{Model, Verdict};
 use super::onset::Fast;
 use super::pace::{Block, Pace, Summary};
@@ -16,11 +18,23 @@ const BACK: f32 = 3.0;
 /// Seconds after which what is held of a past surprise has halved.
 const HALF_LIFE: f64 = 3600.0;
 
+/// What is known of a feature beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traits {
+    /// Where it must not arrive.
+    pub limit: Option<f64>,
+    pub grain: Grain,
+    /// Only what lies in this direction counts.
+    pub bad: Bad,
+    /// Whether it only has a value when something happened (the latency of a call), so that an old value says nothing
+    /// of now.
+    pub sparse: bool,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Slot {
     pub key: Key,
-    /// Where it must not arrive.
-    pub limit: Option<f64>,
+    pub traits: Traits,
     model: Model,
     fast: Fast,
     /// Points of the current block of the state, and of the onset.
@@ -50,12 +64,12 @@ pub struct Frame {
 }
 
 impl Slot {
-    pub fn new(key: Key, limit: Option<f64>, trend: bool) -> Self {
+    pub fn new(key: Key, traits: Traits, trend: bool) -> Self {
         Slot {
             key,
-            limit,
-            model: Model::default(),
-            fast: Fast::default(),
+            traits,
+            model: Model::new(traits.grain),
+            fast: Fast::new(traits.grain),
             state: Block::default(),
             onset: Block::default(),
             pace: Pace::default(),
@@ -92,7 +106,8 @@ impl Slot {
     /// The last value, while not more points are missing than may be held.
     fn held_value(&self, now: f64) -> Option<Summary> {
         let missing = now - self.pace.last()?;
-        (!self.pace.is_gap(missing)).then_some(Summary { mean: self.value, low: self.value, high: self.value })
+        let holds = !self.traits.sparse && !self.pace.is_gap(missing);
+        holds.then_some(Summary { mean: self.value, low: self.value, high: self.value })
     }
 
     /// Ends a block of the state: whether the feature's episode changed.
@@ -103,6 +118,8 @@ impl Slot {
         };
         self.present = true;
         self.verdict = self.model.block(block, frame.wall, frame.memory, frame.warmup);
+        let deviation = &mut self.verdict.deviation;
+        (deviation.z, deviation.step) = (self.traits.bad.part(deviation.z), self.traits.bad.part(deviation.step));
         let square = self.verdict.deviation.z.clamp(-CLIP, CLIP).powi(2);
         self.energy += (square - self.energy) / SMOOTH;
         self.hold(frame.length);
@@ -127,7 +144,7 @@ impl Slot {
     /// Ends a block of the onset: deviation from the last minutes.
     pub fn end_onset(&mut self, now: f64) -> f32 {
         let block = self.onset.take().or_else(|| self.held_value(now));
-        block.map_or(0.0, |b| self.fast.block(b.mean))
+        block.map_or(0.0, |b| self.traits.bad.part(self.fast.block(b.mean)).abs())
     }
 
     /// After a gap nothing of the current blocks counts.

@@ -17,17 +17,16 @@ const TAIL_SHARE: f32 = 0.02;
 const TAIL_LEAST: f32 = 20.0;
 /// Observations that the prior mean excess is worth.
 const PRIOR: f32 = 10.0;
-/// Surprise from which a value counts as strange in a gated tail.
-const STRANGE: f32 = 3.0;
+/// Observations that make one strange one: beyond one in so many, or one in all that were seen, a value is strange to a
+/// gated tail.
+const STRANGE: f32 = 1000.0;
 /// Observations before the gate closes.
 const YOUNG: f32 = 100.0;
-/// Strange observations a gated tail may learn at once, and how many more with each observation: three times what the
-/// definition of [`STRANGE`] lets expect.
+/// Strange observations a gated tail may learn at once, at first and at most, and how many more for each that the
+/// definition of strange lets expect.
+const TOKENS_FIRST: f32 = 2.0;
 const TOKENS: f32 = 20.0;
-const TOKENS_PER_OBSERVATION: f32 = 3e-3;
-/// Bins hit below which a series is discrete, and observations per bin below which that cannot be known.
-const DISCRETE: u8 = 32;
-const PER_BIN: f32 = 8.0;
+const TOKENS_PER_EXPECTED: f32 = 2.0;
 
 /// What a tail is told about its statistic.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +37,6 @@ pub struct Shape {
     pub excess: f32,
     /// Whether an incident is kept from becoming the norm.
     pub gated: bool,
-    /// Whether a statistic with few distinct values claims no more than was counted.
-    pub cautious: bool,
 }
 
 /// Distribution of one statistic.
@@ -56,8 +53,6 @@ pub struct Tail {
     /// Observations, capped at the memory.
     seen: f32,
     tokens: f32,
-    /// Bins that were ever hit.
-    distinct: u8,
     /// Bin where the tail begins; 0 while there is none.
     threshold: u8,
     /// Share of observations in the tail, and their mean excess in bins.
@@ -73,8 +68,7 @@ impl Tail {
             total: 0.0,
             origin: f32::NAN,
             seen: 0.0,
-            tokens: TOKENS,
-            distinct: 0,
+            tokens: TOKENS_FIRST,
             threshold: 0,
             above: 1.0,
             excess: shape.excess * shape.resolution,
@@ -99,9 +93,7 @@ impl Tail {
         } else {
             -self.counted(at).log10()
         };
-        let discrete = self.distinct < DISCRETE && f32::from(self.distinct) * PER_BIN < self.seen;
-        let most = if shape.cautious && discrete { (self.seen + 1.0).log10() } else { f32::MAX };
-        surprise.clamp(0.0, most)
+        surprise.max(0.0)
     }
 
     /// Share of observations at or above a position.
@@ -119,26 +111,27 @@ impl Tail {
         }
         let mut at = self.position(shape, y);
         if shape.gated {
-            self.tokens = (self.tokens + TOKENS_PER_OBSERVATION).min(TOKENS);
-            if self.seen > YOUNG && self.surprise(shape, y) >= STRANGE {
+            let one_in = self.seen.clamp(1.0, STRANGE);
+            let strange = one_in.log10();
+            self.tokens = (self.tokens + TOKENS_PER_EXPECTED / one_in).min(TOKENS);
+            if self.seen > YOUNG && self.surprise(shape, y) >= strange {
                 if self.tokens < 1.0 {
                     return;
                 }
                 self.tokens -= 1.0;
-                at = at.min(self.strange_from());
+                at = at.min(self.position_of(strange));
             }
         }
         self.count((at as usize).min(BINS - 1), memory);
         self.refit(shape);
     }
 
-    /// Position whose surprise is [`STRANGE`].
-    fn strange_from(&self) -> f32 {
-        f32::from(self.threshold) + ((STRANGE + self.above.log10()) / LOG10_E * self.excess).max(0.0)
+    /// Position of a surprise.
+    fn position_of(&self, surprise: f32) -> f32 {
+        f32::from(self.threshold) + ((surprise + self.above.log10()) / LOG10_E * self.excess).max(0.0)
     }
 
     fn count(&mut self, bin: usize, memory: f32) {
-        self.distinct = self.distinct.saturating_add(u8::from(self.bins[bin] == 0.0));
         self.bins[bin] += self.unit;
         self.total += self.unit;
         self.seen = (self.seen + 1.0).min(memory);
