@@ -12,7 +12,8 @@ pub const MEMORY: f64 = 14.0 * 86400.0;
 const LEVEL_SHARE: f32 = 0.5 / 14.0;
 /// Deviations beyond which an observation is pulled in. 2 detects better than 3 on every set measured.
 const GATE: f32 = 2.0;
-/// Blocks before the gate closes.
+/// Blocks before deviations are stated (a spread made of fewer is a guess), and before the gate closes.
+const SPEAKS: f32 = 5.0;
 const YOUNG: f32 = 30.0;
 /// Least deviation as a share of the range seen during warm-up: constant series stay safe.
 const FLOOR: f64 = 0.05;
@@ -85,7 +86,7 @@ impl Level {
 
     /// Judges without learning. `wall` is in seconds since the epoch, UTC.
     pub fn judge(&self, x: f64, wall: f64) -> Deviation {
-        if self.n < 2.0 {
+        if self.n < SPEAKS {
             return Deviation::default();
         }
         let residual = (x - self.mean) as f32 - self.profile.expected(wall);

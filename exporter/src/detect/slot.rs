@@ -156,3 +156,47 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deviation and energy after a hundred steady minutes and a last one; `None` in the row is a minute without value.
+    fn after(traits: Traits, last: Option<f64>) -> Slot {
+        let mut slot = Slot::new(Key { feature: "f".into(), device: "".into() }, traits, false);
+        for t in 0..=100 {
+            let x = if t < 100 { Some(50.0 + f64::from(t % 2) * 0.01) } else { last };
+            let now = 60.0 * f64::from(t);
+            x.into_iter().for_each(|x| slot.take(x, now));
+            slot.end_state(&Frame { now, wall: now, length: 60.0, memory: 1000.0, warmup: 50.0 });
+        }
+        slot
+    }
+
+    #[test]
+    fn what_does_not_matter_is_no_deviation_however_steady_the_series() {
+        let grain = Grain { absolute: 1.0, relative: 0.1 };
+        assert!(after(Traits::default(), Some(51.0)).verdict.deviation.z > 20.0);
+        let slot = after(Traits { grain, ..Traits::default() }, Some(51.0));
+        assert!(slot.verdict.deviation.z < 0.5, "a tenth of 50 is the unit: {:?}", slot.verdict);
+        assert!(slot.verdict.surprise < 0.5, "{:?}", slot.verdict);
+        let slot = after(Traits { grain, ..Traits::default() }, Some(100.0));
+        assert!(slot.verdict.deviation.z > 9.0 && slot.verdict.surprise > 1.9, "{:?}", slot.verdict);
+    }
+
+    #[test]
+    fn only_the_bad_direction_counts() {
+        for (bad, up, down) in [(Bad::High, true, false), (Bad::Low, false, true), (Bad::Either, true, true)] {
+            let energy = |x: f64| after(Traits { bad, ..Traits::default() }, Some(x)).energy > 1.0;
+            assert_eq!((energy(60.0), energy(40.0)), (up, down), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_latency_of_calls_that_nobody_makes_is_not_held() {
+        let held = after(Traits::default(), None);
+        assert!(held.present);
+        let sparse = after(Traits { sparse: true, ..Traits::default() }, None);
+        assert!(!sparse.present && sparse.energy == 0.0);
+    }
+}

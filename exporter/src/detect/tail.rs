@@ -81,10 +81,14 @@ impl Tail {
         if at > 0.0 { at } else { 0.0 }
     }
 
-    /// Surprise, -log10 p, of a value before it is learned.
+    /// Surprise, -log10 p, of a value before it is learned. The first distance of a series that never moved is only known
+    /// to be one in so many.
     pub fn surprise(&self, shape: Shape, y: f32) -> f32 {
         if self.seen < 1.0 {
             return 0.0;
+        }
+        if self.origin.is_nan() && y.is_finite() {
+            return (self.seen + 1.0).log10();
         }
         let at = self.position(shape, y);
         let threshold = f32::from(self.threshold);
