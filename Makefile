@@ -30,8 +30,9 @@ build: toolchain ## build the release binary, target/release/kanary
 test: lint ## check style and licences, then run every test (as root: those of the kernel programs too)
 	@[ "$$(id -u)" = 0 ] || echo "not root: tests that attach kernel programs will SKIP"
 	$(CARGO) test --locked --lib --bins --tests -- --skip incident::
+	$(CARGO) test --locked --test e2e -- incident:: --nocapture
 
-incident: toolchain fetch ## load this host, follow scores, contributions and an alert to the end (13 minutes, alone, as root)
+incident: toolchain fetch ## of the tests only this: load the host, follow scores, contributions and alerts (10 minutes, alone, as root)
 	$(CARGO) test --locked --test e2e -- incident:: --nocapture
 
 lint: toolchain fetch ## formatting, clippy, licences

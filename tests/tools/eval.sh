@@ -1,6 +1,6 @@
 #!/bin/sh
 # Replays the labelled series beside the checkout through the detector and scores it: NAB's three profiles, and the
-# area under precision and recall on recorded hosts. Any other folder of the same form can be given.
+# area under precision and recall and calibration on recorded hosts. Any other folder of the same form can be given.
 #
 #   tests/tools/eval.sh [DATA]    DATA: ../shared/anomaly-data
 set -eu
@@ -21,4 +21,5 @@ for folder in "$data"/*/; do
     case $set in nab) how=nab ;; *) how=host ;; esac
     echo "## $set"
     "$top/target/tools/bin/python3" "$data/score.py" $how "$folder" "$scores"
+    [ $how = nab ] || "$top/target/tools/bin/python3" "$top/tests/tools/calibration.py" "$folder" "$scores"
 done
