@@ -9,6 +9,8 @@ mod cpu;
 mod cpuinfo;
 #[cfg(test)]
 mod damaged;
+#[cfg(test)]
+mod damaged_host;
 mod diskstats;
 mod fields;
 mod filesystem;
