@@ -1,12 +1,12 @@
 //! Host metrics: the hand-written host, node_exporter's own fixtures, and the live host beside Debian's node_exporter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::daemon::{Daemon, kanary, kanary_command, run, temp_dir};
+use crate::harness::fixtures::unpack;
 use crate::harness::http::free_port;
 use crate::harness::tools::tool;
 use crate::harness::{shared, skip, workspace};
@@ -60,13 +60,17 @@ fn golden_settings(folder: &Path) -> Vec<(String, String)> {
     pairs.filter(|(name, _)| name.starts_with("KANARY_")).map(|(n, v)| (n.into(), v.into())).collect()
 }
 
+/// Collectors that node_exporter's own test switches on.
+const OPT_IN: &[&str] =
+    &["buddyinfo", "cpu_vulnerabilities", "interrupts", "ksmd", "meminfo_numa", "slabinfo", "softirqs", "zoneinfo"];
+
 /// A kanary on node_exporter's fixtures; its working folder holds `collector/fixtures`, as upstream's does.
 fn on_fixtures(upstream: &Path) -> Daemon {
     let folder = temp_dir();
-    std::fs::create_dir(folder.path().join("collector")).expect("a fresh folder");
-    let fixtures = upstream.join("fixtures").canonicalize().expect("fixtures beside golden.env");
-    symlink(fixtures, folder.path().join("collector/fixtures")).expect("a fresh folder");
-    let settings = golden_settings(upstream);
+    unpack(&upstream.join("fixtures"), &folder.path().join("collector/fixtures"));
+    let mut settings = golden_settings(upstream);
+    let on: Vec<String> = OPT_IN.iter().map(|id| format!(",+{id}")).collect();
+    settings.push(("KANARY_COLLECTORS".into(), format!("default{}", on.concat())));
     let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let (mut command, url) = kanary_command(folder.path(), &settings);
     command.current_dir(folder.path());
@@ -100,9 +104,15 @@ fn node_exporters_fixtures_give_node_exporters_page() {
         format!("--families={}", path(&upstream.join("must.txt"))),
         format!("--allow={}", path(&upstream.join("live-only.txt"))),
     ];
-    compare("cpu,meminfo,diskstats,loadavg,stat,vmstat,pressure", &must);
+    let collectors = "cpu,cpufreq,diskstats,entropy,filefd,hwmon,interrupts,kernel_hung,loadavg,mdadm,meminfo,powersupplyclass,pressure,schedstat,stat,thermal_zone,vmstat";
+    compare(collectors, &must);
     // Every family of these collectors, not only those that dashboards use.
     compare("cpu,meminfo,diskstats,loadavg,stat,vmstat,pressure,netdev,time", &[]);
+    compare("buddyinfo,cpu_vulnerabilities,cpufreq,dmi,edac,entropy,filefd,hwmon,interrupts", &[]);
+    // The name that dashboards ask for and node_exporter lacks is allowed for.
+    compare("kernel_hung", &must[1..]);
+    compare("ksmd,mdadm,meminfo_numa,nvme,os,powersupplyclass,rapl,schedstat,slabinfo,softirqs", &[]);
+    compare("tapestats,thermal_zone,watchdog,zoneinfo", &[]);
 }
 
 /// A page taken apart: type of each family, value of each series. Empty labels are left out and the rest sorted, for a

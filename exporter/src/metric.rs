@@ -9,13 +9,16 @@ pub mod bpf;
 pub mod cpu;
 pub mod disk;
 pub mod filesystem;
+pub mod hardware;
 pub mod memory;
 pub mod network;
 pub mod own;
 #[cfg(test)]
 mod page;
+pub mod sensor;
 pub mod syscall;
 pub mod system;
+pub mod zone;
 
 /// What a family is in Prometheus' terms. `Untyped` is stored without a type, as node_exporter does for
 /// `/proc/vmstat`.
@@ -39,6 +42,9 @@ pub struct Family {
     pub labels: &'static [&'static str],
     /// Whether a label without value is left out; node_exporter's are written empty, as it does.
     pub sparse: bool,
+    /// Whether a counter is of unknown type to OpenMetrics, which takes `_total` off the names of counters: a gauge has
+    /// that name.
+    pub clashes: bool,
     /// Id of the collector that fills it: a row of `collect::ALL`.
     pub collector: &'static str,
     /// Most series it may have.
@@ -62,6 +68,10 @@ pub enum Per {
     Disk,
     Mount,
     Interface,
+    /// One of what the collector is about: an array, a battery, a thermal zone, a memory controller.
+    Device,
+    /// A reading of a monitoring chip, with its limits.
+    Sensor,
     Collector,
 }
 
@@ -114,6 +124,7 @@ impl Family {
             help,
             labels: &[],
             sparse: false,
+            clashes: false,
             collector,
             budget: Budget { count: 1, per: Per::Host },
             otel: &[],
@@ -137,6 +148,10 @@ impl Family {
     }
     pub const fn sparse(mut self) -> Self {
         self.sparse = true;
+        self
+    }
+    pub const fn clashes(mut self) -> Self {
+        self.clashes = true;
         self
     }
     pub const fn budget(mut self, count: u32, per: Per) -> Self {
@@ -202,9 +217,12 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
     [
         cpu::ALL,
         memory::ALL,
+        zone::ALL,
         disk::ALL,
         filesystem::ALL,
         network::ALL,
+        hardware::ALL,
+        sensor::ALL,
         system::ALL,
         syscall::ALL,
         bpf::ALL,

@@ -142,6 +142,10 @@ impl Sink {
     pub fn keyed(&mut self, family: &'static Family, key: &str, value: f64) {
         self.push(family, key, &[], Value::Number(value));
     }
+    /// The same of a family with labels.
+    pub fn keyed_number(&mut self, family: &'static Family, key: &str, labels: &[&str], value: f64) {
+        self.push(family, key, labels, Value::Number(value));
+    }
     pub fn histogram(&mut self, family: &'static Family, labels: &[&str], value: Arc<Histogram>) {
         self.push(family, "", labels, Value::Histogram(value));
     }
@@ -179,7 +183,8 @@ impl Sink {
                 return at;
             }
         }
-        if !family.is_open()
+        // Without labels a key has one sample, so it is new.
+        if !(family.is_open() && family.labels.is_empty())
             && let Some(at) = self.samples.iter().position(is)
         {
             return at;

@@ -4,6 +4,7 @@
 //! [`skip`] and returns.
 
 pub mod daemon;
+pub mod fixtures;
 pub mod fuse;
 pub mod http;
 pub mod promql;

@@ -1,5 +1,7 @@
 //! Words and numbers of the kernel's text files. Pure, total over arbitrary bytes, allocation-free but for [`LineMemo`].
 
+use compact_str::CompactString;
+
 /// Most lines a [`LineMemo`] learns; files of more lines are not the kernel's.
 pub const MAX_LINES: usize = 8192;
 
@@ -61,6 +63,19 @@ pub fn valid_utf8(text: &[u8]) -> std::borrow::Cow<'_, str> {
         }
     }
     out.into()
+}
+
+/// `key` as part of a metric's name, parentheses turned into `_`: `Active(anon)` is `Active_anon`. `None` when no metric can be named after it.
+pub fn metric_key(key: &[u8]) -> Option<CompactString> {
+    let key = std::str::from_utf8(key.strip_suffix(b")").unwrap_or(key)).ok()?;
+    let name: CompactString = key.chars().map(|c| if c == '(' { '_' } else { c }).collect();
+    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).then_some(name)
+}
+
+/// CPUs that a heading names: `CPU0 CPU2`.
+pub fn cpu_columns(line: &[u8]) -> Vec<&str> {
+    let number = |word| std::str::from_utf8(word).ok()?.strip_prefix("CPU");
+    words(line).map_while(number).take(MAX_LINES).collect()
 }
 
 /// Numbers of a kernel list such as `0-3,5`. `None` when it is none, or longer than any kernel's.
@@ -171,6 +186,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = (integer(&bytes), fraction(&bytes), number_list(&bytes), valid_utf8(&bytes));
+            let _ = (metric_key(&bytes), cpu_columns(&bytes));
             let rejoined: Vec<u8> = words(&bytes).flatten().copied().collect();
             let blanks = |b: &&u8| **b != b' ' && **b != b'\t';
             prop_assert_eq!(rejoined, bytes.iter().filter(blanks).copied().collect::<Vec<_>>());

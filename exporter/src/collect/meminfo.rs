@@ -5,7 +5,7 @@
 
 use compact_str::CompactString;
 
-use super::fields::{LineMemo, count, words};
+use super::fields::{LineMemo, count, metric_key, words};
 use super::procfile::ProcFile;
 use super::{Collector, Error, Row};
 use crate::metric::{Family, memory};
@@ -68,16 +68,13 @@ fn put(line: &[u8], memo: &mut LineMemo<Option<Target>>, out: &mut Sink) -> Resu
 
 /// Where the values of a key go; `None` when no metric can be named after it.
 fn target(key: &[u8], bytes: bool) -> Option<Target> {
-    let mut name = CompactString::from_utf8(key.strip_suffix(b")").unwrap_or(key)).ok()?.replace('(', "_");
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return None;
-    }
+    let mut name = metric_key(key)?;
     if bytes {
         name.push_str("_bytes");
     }
     Some(match known(&name) {
         Some(family) => Target::Known(family),
-        None => Target::Open(name.into()),
+        None => Target::Open(name),
     })
 }
 

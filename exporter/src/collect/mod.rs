@@ -4,37 +4,66 @@
 //! clamps against). Parsing is pure and tested on literal text. An item that fails costs that item: the collector
 //! notes a fault and goes on. It never serves, logs or sleeps; what can hang goes through a watched thread.
 
+mod attribute;
 mod bpf;
+mod buddyinfo;
 mod cpu;
+mod cpu_vulnerabilities;
+mod cpufreq;
 mod cpuinfo;
 #[cfg(test)]
 mod damaged;
 #[cfg(test)]
 mod damaged_host;
+mod devices;
 mod diskstats;
+mod dmi;
+mod edac;
+mod entropy;
 mod fields;
+mod filefd;
 mod filesystem;
 mod filter;
+mod hwmon;
+mod interrupts;
+mod kernel_hung;
+mod ksmd;
+mod listing;
 mod loadavg;
+mod mdadm;
 mod meminfo;
+mod meminfo_numa;
 mod mount_table;
 mod mounts;
 mod netdev;
 mod netlink;
+mod nvme;
+mod os;
 mod own;
+mod powersupplyclass;
 mod pressure;
 mod procfile;
+mod rapl;
+mod schedstat;
+mod selinux;
 mod shared_file;
+mod slabinfo;
+mod softirqs;
 mod stat;
 pub mod syscalls;
+mod tapestats;
 #[cfg(test)]
 mod testing;
+mod thermal_zone;
 mod time;
+mod timex;
 mod topology;
 mod udev;
 mod uname;
 mod vmstat;
+mod watchdog;
 mod watched;
+mod zoneinfo;
 
 use crate::bpf::Programs;
 use crate::config::{self, Config, Selection, Setting};
@@ -90,17 +119,43 @@ pub struct Row {
 
 /// Every collector, in the order of exposition.
 pub static ALL: &[Row] = &[
+    buddyinfo::ROW,
     cpu::ROW,
+    cpu_vulnerabilities::ROW,
+    cpufreq::ROW,
     diskstats::ROW,
+    dmi::ROW,
+    edac::ROW,
+    entropy::ROW,
+    filefd::ROW,
     filesystem::ROW,
+    hwmon::ROW,
+    interrupts::ROW,
+    kernel_hung::ROW,
+    ksmd::ROW,
     loadavg::ROW,
+    mdadm::ROW,
     meminfo::ROW,
+    meminfo_numa::ROW,
     netdev::ROW,
+    nvme::ROW,
+    os::ROW,
+    powersupplyclass::ROW,
     pressure::ROW,
+    rapl::ROW,
+    schedstat::ROW,
+    selinux::ROW,
+    slabinfo::ROW,
+    softirqs::ROW,
     stat::ROW,
+    tapestats::ROW,
+    thermal_zone::ROW,
     time::ROW,
+    timex::ROW,
     uname::ROW,
     vmstat::ROW,
+    watchdog::ROW,
+    zoneinfo::ROW,
     syscalls::ROW,
     bpf::ROW,
     own::ROW,

@@ -1,17 +1,20 @@
 //! Reading kernel files: kept open where the kernel allows it, never blocking, never unbounded.
 //!
 //! Owns how a file of procfs or sysfs gets into memory. Never parses, never retries beyond one reopen. Files of procfs
-//! and sysfs render anew for every read at offset 0, so their descriptor is kept; any other file (fixtures, udev's
-//! database) is opened for each read.
+//! and sysfs render anew for every read at offset 0, so their descriptor is kept, as long as all kept ones together are
+//! at most half of what the process may have open; any other file (fixtures, udev's database) is opened for each read.
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
 use rustix::io::{Errno, pread};
+use rustix::process::{Resource, getrlimit};
 
 use super::Error;
 
@@ -19,23 +22,49 @@ use super::Error;
 const LIMIT: usize = 4 << 20;
 /// First size of a buffer: enough for an attribute of sysfs.
 const INITIAL: usize = 512;
+/// The same of a file that is known to hold one value.
+const SMALL: usize = 64;
 /// What is kept of an offending text.
 const QUOTE: usize = 80;
 
 /// `PROC_SUPER_MAGIC` and `SYSFS_MAGIC` of linux/magic.h.
 pub const PROCFS: u64 = 0x9fa0;
-const SYSFS: u64 = 0x6265_6572;
+pub const SYSFS: u64 = 0x6265_6572;
 
 /// A file that is read again and again.
 #[derive(Debug)]
 pub struct ProcFile {
     path: PathBuf,
-    kept: Option<OwnedFd>,
+    kept: Option<Kept>,
     buffer: Vec<u8>,
     /// Of the last reading.
     length: usize,
     /// The kernel renders it in one piece: a read that gives less than asked for reached its end.
     is_piece: bool,
+}
+
+/// A descriptor that stays open, one of few.
+#[derive(Debug)]
+struct Kept(OwnedFd);
+
+/// How many there are.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+impl Kept {
+    /// Closes it when there are enough.
+    fn new(fd: OwnedFd) -> Option<Self> {
+        static MOST: OnceLock<usize> = OnceLock::new();
+        let half = || getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize / 2);
+        let before = KEPT.fetch_add(1, Ordering::Relaxed);
+        let kept = Kept(fd);
+        (before < *MOST.get_or_init(half)).then_some(kept)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Content of a file, with where it came from.
@@ -88,10 +117,11 @@ impl fmt::Display for Reason {
 }
 
 impl Unreadable {
-    /// The file, or the device behind it, is not there, or the kernel has it switched off (`psi=0`).
+    /// The file, or the device behind it, is not there or has nothing to say, or the kernel has it switched off
+    /// (`psi=0`).
     pub fn is_absence(&self) -> bool {
         use Errno as E;
-        matches!(self.reason, Reason::Io(E::NOENT | E::NODEV | E::NXIO | E::NOTDIR | E::OPNOTSUPP))
+        matches!(self.reason, Reason::Io(E::NOENT | E::NODEV | E::NXIO | E::NOTDIR | E::OPNOTSUPP | E::NODATA))
     }
     /// The error of a collector that cannot do without this file, on a host that may lack it.
     pub fn or_absent(self) -> Error {
@@ -116,6 +146,11 @@ impl ProcFile {
         ProcFile { is_piece: true, ..ProcFile::new(path) }
     }
 
+    /// The same for one value, with little memory: there are many of them.
+    pub fn value(path: impl Into<PathBuf>) -> Self {
+        ProcFile { buffer: vec![0; SMALL], ..ProcFile::piece(path) }
+    }
+
     /// The whole content, fresh from the kernel.
     ///
     /// # Errors
@@ -134,17 +169,17 @@ impl ProcFile {
     /// Whether the kernel says that nothing changed since this was asked last or the file was opened. Only some files
     /// of procfs can tell, such as the table of mounts.
     pub fn is_unchanged(&self) -> bool {
-        self.kept.as_ref().is_some_and(|fd| {
+        self.kept.as_ref().is_some_and(|Kept(fd)| {
             let mut polled = [PollFd::new(fd, PollFlags::PRI)];
             poll(&mut polled, Some(&Timespec::default())) == Ok(0)
         })
     }
 
     fn fill(&mut self) -> Result<usize, Reason> {
-        if let Some(fd) = self.kept.take() {
+        if let Some(kept) = self.kept.take() {
             // A kept descriptor of a device or process that went away fails for good: open anew once.
-            if let Ok(length) = drain(&fd, self.is_piece, &mut self.buffer) {
-                self.kept = Some(fd);
+            if let Ok(length) = drain(&kept.0, self.is_piece, &mut self.buffer) {
+                self.kept = Some(kept);
                 return Ok(length);
             }
         }
@@ -153,7 +188,7 @@ impl ProcFile {
         self.is_piece |= magic == SYSFS;
         let length = drain(&fd, self.is_piece, &mut self.buffer)?;
         if magic == PROCFS || magic == SYSFS {
-            self.kept = Some(fd);
+            self.kept = Kept::new(fd);
         }
         Ok(length)
     }

@@ -1,4 +1,4 @@
-//! Memory and paging: collectors `meminfo` and `vmstat`.
+//! Memory and paging: collectors `ksmd`, `meminfo`, `meminfo_numa`, `slabinfo` and `vmstat`.
 
 use super::{Family, OtelKind, OtelMetric, Per, Term, families};
 
@@ -42,6 +42,13 @@ const MAJOR_IN: &[(&str, &str)] = &[("system.paging.fault.type", "major"), ("sys
 const MAJOR_OUT: &[(&str, &str)] = &[("system.paging.fault.type", "major"), ("system.paging.direction", "out")];
 const MINOR_IN: &[(&str, &str)] = &[("system.paging.fault.type", "minor"), ("system.paging.direction", "in")];
 const MINOR_OUT: &[(&str, &str)] = &[("system.paging.fault.type", "minor"), ("system.paging.direction", "out")];
+
+const fn ksm(name: &'static str, help: &'static str) -> Family {
+    Family::gauge("ksmd", name, help)
+}
+const fn slab(name: &'static str, help: &'static str) -> Family {
+    Family::gauge("slabinfo", name, help).labels(&["slab"]).budget(256, Per::Host)
+}
 
 /// A line of `/proc/meminfo` that node_exporter knows by name.
 macro_rules! meminfo {
@@ -113,6 +120,30 @@ families! {
     DIRECT_MAP_2M = meminfo!("DirectMap2M_bytes");
     DIRECT_MAP_1G = meminfo!("DirectMap1G_bytes");
     OTHER_MEMORY = meminfo!("*").budget(32, Per::Host);
+
+    NUMA = Family::gauge("meminfo_numa", "node_memory_numa_*", "Memory information field *.")
+        .labels(&["node"])
+        .budget(64, Per::Device);
+    NUMA_EVENTS = Family::counter("meminfo_numa", "node_memory_numa_*_total", "Memory information field *_total.")
+        .labels(&["node"])
+        .budget(8, Per::Device);
+
+    KSM_FULL_SCANS = Family::counter("ksmd", "node_ksmd_full_scans_total", "How many times all mergeable areas have been scanned.");
+    KSM_PROFIT = ksm("node_ksmd_general_profit_bytes", "How effective is KSM. ksm_saved_pages * sizeof(page) - (all_rmap_items) * sizeof(rmap_item)");
+    KSM_ACROSS_NODES = ksm("node_ksmd_merge_across_nodes", "Specifies if pages from different NUMA nodes can be merged.");
+    KSM_SHARED = ksm("node_ksmd_pages_shared", "How many shared pages are being used.");
+    KSM_SHARING = ksm("node_ksmd_pages_sharing", "How many more sites are sharing them i.e. how much saved.");
+    KSM_TO_SCAN = ksm("node_ksmd_pages_to_scan", "How many pages to scan before ksmd goes to sleep.");
+    KSM_UNSHARED = ksm("node_ksmd_pages_unshared", "How many pages unique but repeatedly checked for merging.");
+    KSM_VOLATILE = ksm("node_ksmd_pages_volatile", "How many pages changing too fast to be placed in a tree.");
+    KSM_RUN = ksm("node_ksmd_run", "The status of ksmd. stopped = 0, running = 1");
+    KSM_SLEEP = ksm("node_ksmd_sleep_seconds", "How many seconds ksmd should sleep before next scan.");
+
+    SLAB_ACTIVE = slab("node_slabinfo_active_objects", "The number of objects that are currently active (i.e., in use).");
+    SLAB_OBJECTS = slab("node_slabinfo_objects", "The total number of allocated objects (i.e., objects that are both in use and not in use).");
+    SLAB_SIZE = slab("node_slabinfo_object_size_bytes", "The size of objects in this slab, in bytes.");
+    SLAB_PER_SLAB = slab("node_slabinfo_objects_per_slab", "The number of objects stored in each slab.");
+    SLAB_PAGES = slab("node_slabinfo_pages_per_slab", "The number of pages allocated for each slab.");
 
     OOM_KILL = vmstat!("oom_kill");
     PGPGIN = vmstat!("pgpgin").otel(&[state(&PAGING, MINOR_IN)]);
