@@ -12,7 +12,9 @@ use crate::harness::tools::tool;
 use crate::harness::{shared, skip, workspace};
 
 /// Collectors that read nothing but files.
-const FILES: &str = "none,+cpu,+diskstats,+filesystem,+loadavg,+meminfo,+netdev,+pressure,+stat,+vmstat";
+const FILES: &str = "none,+cpu,+cpufreq,+diskstats,+dmi,+edac,+entropy,+filefd,+filesystem,+hwmon,+interrupts,\
+    +kernel_hung,+loadavg,+mdadm,+meminfo,+netdev,+nvme,+os,+powersupplyclass,+pressure,+schedstat,+selinux,+softirqs,\
+    +stat,+tapestats,+thermal_zone,+vmstat,+watchdog";
 
 /// The host families of a page, without the values that statfs takes from the machine the test runs on.
 fn host_lines(page: &str) -> String {
@@ -158,6 +160,49 @@ fn labels_are_put_in_order_and_empty_ones_left_out() {
     assert_eq!(normal(r#"a{b="",c="1"}"#), r#"a{c="1}"#);
 }
 
+/// Further collectors, and how their families begin.
+const ALIKE: &[(&str, &str)] = &[
+    ("buddyinfo", "node_buddyinfo_"),
+    ("cpufreq", "node_cpu_"),
+    ("dmi", "node_dmi_"),
+    ("edac", "node_edac_"),
+    ("entropy", "node_entropy_"),
+    ("filefd", "node_filefd_"),
+    ("hwmon", "node_hwmon_"),
+    ("interrupts", "node_interrupts_"),
+    ("ksmd", "node_ksmd_"),
+    ("mdadm", "node_md_"),
+    ("meminfo_numa", "node_memory_numa_"),
+    ("nvme", "node_nvme_"),
+    ("os", "node_os_"),
+    ("powersupplyclass", "node_power_supply_"),
+    ("rapl", "node_rapl_"),
+    ("schedstat", "node_schedstat_"),
+    ("selinux", "node_selinux_"),
+    ("slabinfo", "node_slabinfo_"),
+    ("tapestats", "node_tape_"),
+    ("thermal_zone", "node_thermal_"),
+    ("timex", "node_timex_"),
+    ("zoneinfo", "node_zoneinfo_"),
+];
+/// Of those, what moves between two looks.
+const MOVES: &[&str] = &[
+    "node_buddyinfo_",
+    "node_cpu_",
+    "node_filefd_allocated",
+    "node_hwmon_",
+    "node_interrupts_",
+    "node_ksmd_",
+    "node_memory_numa_",
+    "node_power_supply_",
+    "node_rapl_",
+    "node_schedstat_",
+    "node_slabinfo_",
+    "node_thermal_",
+    "node_timex_",
+    "node_zoneinfo_",
+];
+
 /// Debian patches the default exclusions: both get the same ones.
 const MOUNTS: &str = "^/(dev|proc|sys|var/lib/docker/.+)($|/)";
 const TYPES: &str = "^(autofs|cgroup2?|devpts|devtmpfs|mqueue|overlay|proc|sysfs|fuse)$";
@@ -167,6 +212,7 @@ fn node_exporter(program: &Path) -> Daemon {
     let mut command = Command::new(program);
     command.args(["--collector.disable-defaults", "--collector.filesystem", "--collector.netdev"]);
     command.args(["--collector.uname", "--collector.time", "--collector.netdev.device-exclude=^$"]);
+    command.args(ALIKE.iter().map(|(id, _)| format!("--collector.{id}")));
     command.arg(format!("--collector.filesystem.mount-points-exclude={MOUNTS}"));
     command.arg(format!("--collector.filesystem.fs-types-exclude={TYPES}"));
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
@@ -178,13 +224,15 @@ fn node_exporter(program: &Path) -> Daemon {
 fn the_live_host_looks_as_it_does_to_node_exporter() {
     let Some(program) = tool("host", "prometheus-node-exporter") else { return };
     let theirs = node_exporter(&program);
+    let more: Vec<String> = ALIKE.iter().map(|(id, _)| format!(",+{id}")).collect();
     let ours = kanary(&[
         ("KANARY_EBPF", "off"),
-        ("KANARY_COLLECTORS", "none,+filesystem,+netdev,+uname,+time"),
+        ("KANARY_COLLECTORS", &format!("none,+filesystem,+netdev,+uname,+time{}", more.concat())),
         ("KANARY_FILESYSTEM_MOUNT_POINTS_EXCLUDE", MOUNTS),
         ("KANARY_FILESYSTEM_FS_TYPES_EXCLUDE", TYPES),
     ]);
-    let prefixes = ["node_filesystem_", "node_network_", "node_uname_", "node_time_"];
+    let mut prefixes = vec!["node_filesystem_", "node_network_", "node_uname_", "node_time_"];
+    prefixes.extend(ALIKE.iter().map(|(_, prefix)| prefix));
     let theirs = Page::parse(&theirs.get("/metrics"), &prefixes);
     // kanary serves a reading again for a tenth of a second: this one is to be the later one.
     std::thread::sleep(Duration::from_millis(150));
@@ -193,7 +241,7 @@ fn the_live_host_looks_as_it_does_to_node_exporter() {
         return skip("host", "node_exporter shows nothing here");
     }
     // Younger than Debian's version.
-    let newer = ["node_filesystem_mount_info"];
+    let newer = ["node_filesystem_mount_info", "node_ksmd_general_profit_bytes", "node_cpu_frequency_avg_hertz"];
     assert_eq!(ours.names(&newer), theirs.names(&newer));
     assert!(theirs.types.iter().all(|(name, kind)| ours.types.get(name) == Some(kind)), "{:?}", ours.types);
     for (series, theirs) in &theirs.series {
@@ -204,6 +252,7 @@ fn the_live_host_looks_as_it_does_to_node_exporter() {
             name if name.starts_with("node_network_") => ours >= *theirs && ours <= theirs + 1e9,
             "node_filesystem_avail_bytes" | "node_filesystem_free_bytes" => (ours - theirs).abs() <= 1e9,
             "node_filesystem_files_free" => (ours - theirs).abs() <= 1e5,
+            name if MOVES.iter().any(|prefix| name.starts_with(prefix)) => true,
             _ => ours == *theirs,
         };
         assert!(near, "{series}: {ours}, node_exporter has {theirs}");

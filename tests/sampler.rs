@@ -94,6 +94,56 @@ fn a_mount_that_hangs_costs_that_mount_alone() {
     drop(hung);
 }
 
+#[test]
+fn a_sensor_that_hangs_costs_its_chip_alone() {
+    if !is_root() {
+        return skip("sampler", "only root can mount");
+    }
+    let folder = temp_dir();
+    let (mount, class) = (folder.path().join("hung"), folder.path().join("sys/class/hwmon"));
+    std::fs::create_dir(&mount).expect("a fresh folder");
+    for chip in ["one", "two"] {
+        std::fs::create_dir_all(class.join(chip)).expect("a fresh folder");
+        std::fs::write(class.join(chip).join("temp1_input"), "40000").expect("a fresh folder");
+    }
+    let sys = folder.path().join("sys").display().to_string();
+    let kanary = kanary(&[
+        ("KANARY_EBPF", "off"),
+        ("KANARY_SYS_ROOT", &sys),
+        ("KANARY_FILESYSTEM_MOUNT_POINTS_EXCLUDE", "/hung$"),
+    ]);
+    let temperature =
+        |body: &str, chip: &str| value(body, &format!("node_hwmon_temp_celsius{{chip=\"{chip}\",sensor=\"temp1\"}}"));
+    let both = || {
+        let body = scrape(&kanary).1;
+        ["one", "two"].map(|chip| temperature(&body, chip))
+    };
+    assert_eq!(both(), [Some(40.0), Some(40.0)]);
+
+    let hung = match HangingMount::new(&mount) {
+        Ok(hung) => hung,
+        Err(e) => return skip("sampler", &format!("no FUSE mount: {e}")),
+    };
+    let file = class.join("one/temp1_input");
+    symlink(mount.join("temp1_input"), class.join("new")).expect("a folder of the test");
+    std::fs::rename(class.join("new"), &file).expect("a folder of the test");
+    // The reading before is served for a tenth of a second.
+    std::thread::sleep(Duration::from_millis(150));
+    storm(&kanary, |body| assert!(temperature(body, "one").is_none(), "a reading nobody gave"));
+    assert_eq!(both(), [None, Some(40.0)]);
+    let threads = |body: &str| value(body, "process_threads").expect("kanary's threads");
+    let before = threads(&scrape(&kanary).1);
+    let begin = Instant::now();
+    storm(&kanary, |_| {});
+    assert!(begin.elapsed() < Duration::from_secs(4), "nobody waits for what is stuck");
+    assert_eq!(threads(&scrape(&kanary).1), before, "a sensor that hangs is asked once");
+
+    std::fs::remove_file(&file).expect("a folder of the test");
+    std::fs::write(&file, "41000").expect("a folder of the test");
+    drop(hung);
+    assert!(wait_for(Duration::from_secs(5), || both() == [Some(41.0), Some(40.0)]));
+}
+
 /// A folder like /proc with `name` replaced by a FIFO that nobody writes to.
 fn proc_with_fifo(folder: &Path, name: &str) {
     for entry in std::fs::read_dir("/proc").expect("there is a /proc").flatten() {

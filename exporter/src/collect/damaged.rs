@@ -10,6 +10,7 @@ use super::testing::{Host, read};
 
 /// A collector and the files it lives on, with one sound line or more each.
 static FILES: &[(&str, &[(&str, &str)])] = &[
+    ("buddyinfo", &[("proc/buddyinfo", "Node 0, zone DMA 1 2\n")]),
     (
         "cpu",
         &[
@@ -24,6 +25,23 @@ static FILES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "cpu_vulnerabilities",
+        &[
+            ("sys/devices/system/cpu/vulnerabilities/mds", "Vulnerable\n"),
+            ("sys/devices/system/cpu/vulnerabilities/l1tf", "Not affected\n"),
+        ],
+    ),
+    (
+        "cpufreq",
+        &[
+            ("sys/devices/system/cpu/offline", "\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "a\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_available_governors", "a b\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1\n"),
+            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq", "1\n"),
+        ],
+    ),
+    (
         "diskstats",
         &[
             ("proc/diskstats", "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n"),
@@ -31,10 +49,63 @@ static FILES: &[(&str, &[(&str, &str)])] = &[
             ("sys/block/sda/queue/rotational", "1\n"),
         ],
     ),
+    ("dmi", &[("sys/class/dmi/id/sys_vendor", "a\n")]),
+    (
+        "edac",
+        &[
+            ("sys/devices/system/edac/mc/mc0/ce_count", "1\n"),
+            ("sys/devices/system/edac/mc/mc0/csrow0/ch0_ce_count", "1\n"),
+            ("sys/devices/system/edac/mc/mc0/csrow0/ch0_dimm_label", "a\n"),
+        ],
+    ),
+    ("entropy", &[("proc/sys/kernel/random/entropy_avail", "1\n"), ("proc/sys/kernel/random/poolsize", "1\n")]),
+    ("filefd", &[("proc/sys/fs/file-nr", "1\t0\t2\n")]),
     ("filesystem", &[("proc/1/mountinfo", "1 2 8:0 / / rw - ext4 /dev/sda rw\n")]),
+    (
+        "hwmon",
+        &[
+            ("sys/class/hwmon/hwmon0/name", "a\n"),
+            ("sys/class/hwmon/hwmon0/temp1_input", "1\n"),
+            ("sys/class/hwmon/hwmon0/temp1_label", "a\n"),
+            ("sys/class/hwmon/hwmon0/freq1_input", "1\n"),
+            ("sys/class/hwmon/hwmon0/freq1_label", "a\n"),
+        ],
+    ),
+    ("interrupts", &[("proc/interrupts", "CPU0\n1: 1 chip device\n")]),
+    ("kernel_hung", &[("proc/sys/kernel/hung_task_detect_count", "1\n")]),
+    ("ksmd", &[("sys/kernel/mm/ksm/run", "1\n"), ("sys/kernel/mm/ksm/full_scans", "1\n")]),
     ("loadavg", &[("proc/loadavg", "0.1 0.2 0.3 1/2 3\n")]),
+    (
+        "mdadm",
+        &[
+            ("proc/mdstat", "md0 : active raid1 a[0] b[1]\n 9 blocks [2/2] [UU]\n check = 1% (1/9)\n"),
+            ("sys/block/md0/md/level", "raid1\n"),
+            ("sys/block/md0/md/raid_disks", "2\n"),
+            ("sys/block/md0/md/degraded", "0\n"),
+        ],
+    ),
     ("meminfo", &[("proc/meminfo", "MemTotal: 1 kB\nMemFree: 1 kB\n")]),
+    (
+        "meminfo_numa",
+        &[
+            ("sys/devices/system/node/node0/meminfo", "Node 0 MemFree: 1 kB\n"),
+            ("sys/devices/system/node/node0/numastat", "numa_hit 1\n"),
+        ],
+    ),
     ("netdev", &[("proc/net/dev", "head\nhead\nlo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n")]),
+    (
+        "nvme",
+        &[
+            ("sys/class/nvme/nvme0/state", "live\n"),
+            ("sys/class/nvme/nvme0/nvme0n1/size", "1\n"),
+            ("sys/class/nvme/nvme0/nvme0n1/queue/logical_block_size", "512\n"),
+        ],
+    ),
+    ("os", &[("root/etc/os-release", "ID=a\nVERSION_ID=1\nSUPPORT_END=2028-01-01\n")]),
+    (
+        "powersupplyclass",
+        &[("sys/class/power_supply/BAT0/type", "Battery\n"), ("sys/class/power_supply/BAT0/capacity", "1\n")],
+    ),
     (
         "pressure",
         &[
@@ -44,7 +115,32 @@ static FILES: &[(&str, &[(&str, &str)])] = &[
             ("proc/pressure/irq", "full total=1\n"),
         ],
     ),
+    (
+        "rapl",
+        &[
+            ("sys/class/powercap/intel-rapl:0/name", "package-0\n"),
+            ("sys/class/powercap/intel-rapl:0/energy_uj", "1\n"),
+            ("sys/class/powercap/intel-rapl:1/name", "package-1\n"),
+            ("sys/class/powercap/intel-rapl:1/energy_uj", "1\n"),
+        ],
+    ),
+    ("schedstat", &[("proc/schedstat", "cpu0 1 2 3 4 5 6 7 8 9\n")]),
+    ("selinux", &[("sys/fs/selinux/enforce", "1"), ("root/etc/selinux/config", "SELINUX=enforcing\n")]),
+    ("slabinfo", &[("proc/slabinfo", "kmem_cache 1 2 3 4 5 : tunables\n")]),
+    ("softirqs", &[("proc/softirqs", "CPU0\nHI: 1\n")]),
     ("stat", &[("proc/stat", "intr 1\nctxt 1\nsoftirq 1 2 3\n")]),
+    (
+        "tapestats",
+        &[("sys/class/scsi_tape/st0/stats/in_flight", "1\n"), ("sys/class/scsi_tape/st0/stats/io_ns", "1\n")],
+    ),
+    (
+        "thermal_zone",
+        &[
+            ("sys/class/thermal/thermal_zone0/type", "a\n"),
+            ("sys/class/thermal/thermal_zone0/temp", "1\n"),
+            ("sys/class/thermal/cooling_device0/cur_state", "1\n"),
+        ],
+    ),
     (
         "time",
         &[
@@ -53,10 +149,31 @@ static FILES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("vmstat", &[("proc/vmstat", "pgfault 1\n")]),
+    ("watchdog", &[("sys/class/watchdog/watchdog0/state", "a\n"), ("sys/class/watchdog/watchdog0/timeleft", "1\n")]),
+    ("zoneinfo", &[("proc/zoneinfo", "Node 0, zone DMA\n min 1\n protection: (0, 1)\n")]),
 ];
 const VARS: &[(&str, &str)] = &[("KANARY_CPU_INFO_FLAGS_INCLUDE", "."), ("KANARY_STAT_SOFTIRQ", "1")];
 /// Files that more than one item depends on: without them the collector has nothing.
-const VITAL: [&str; 7] = ["proc/stat", "diskstats", "mountinfo", "loadavg", "meminfo", "net/dev", "vmstat"];
+const VITAL: &[&str] = &[
+    "proc/stat",
+    "buddyinfo",
+    "diskstats",
+    "mountinfo",
+    "file-nr",
+    "hung_task_detect_count",
+    "interrupts",
+    "loadavg",
+    "mdstat",
+    "meminfo",
+    "net/dev",
+    "os-release",
+    "schedstat",
+    "selinux/enforce",
+    "slabinfo",
+    "softirqs",
+    "vmstat",
+    "zoneinfo",
+];
 
 fn host(files: &[(&str, &str)]) -> Host {
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();

@@ -47,7 +47,7 @@ const fn ksm(name: &'static str, help: &'static str) -> Family {
     Family::gauge("ksmd", name, help)
 }
 const fn slab(name: &'static str, help: &'static str) -> Family {
-    Family::gauge("slabinfo", name, help).labels(&["slab"]).budget(256, Per::Host)
+    Family::gauge("slabinfo", name, help).labels(&["slab"]).budget(512, Per::Host)
 }
 
 /// A line of `/proc/meminfo` that node_exporter knows by name.
