@@ -106,7 +106,8 @@ fn node_exporters_fixtures_give_node_exporters_page() {
         format!("--families={}", path(&upstream.join("must.txt"))),
         format!("--allow={}", path(&upstream.join("live-only.txt"))),
     ];
-    let collectors = "cpu,cpufreq,diskstats,entropy,filefd,hwmon,interrupts,kernel_hung,loadavg,mdadm,meminfo,powersupplyclass,pressure,schedstat,stat,thermal_zone,vmstat";
+    let collectors = "cpu,cpufreq,diskstats,entropy,filefd,hwmon,interrupts,kernel_hung,loadavg,mdadm,meminfo,\
+        powersupplyclass,pressure,schedstat,stat,thermal_zone,vmstat";
     compare(collectors, &must);
     // Every family of these collectors, not only those that dashboards use.
     compare("cpu,meminfo,diskstats,loadavg,stat,vmstat,pressure,netdev,time", &[]);

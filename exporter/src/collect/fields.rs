@@ -65,7 +65,8 @@ pub fn valid_utf8(text: &[u8]) -> std::borrow::Cow<'_, str> {
     out.into()
 }
 
-/// `key` as part of a metric's name, parentheses turned into `_`: `Active(anon)` is `Active_anon`. `None` when no metric can be named after it.
+/// `key` as part of a metric's name, parentheses turned into `_`: `Active(anon)` is `Active_anon`. `None` when no metric
+/// can be named after it.
 pub fn metric_key(key: &[u8]) -> Option<CompactString> {
     let key = std::str::from_utf8(key.strip_suffix(b")").unwrap_or(key)).ok()?;
     let name: CompactString = key.chars().map(|c| if c == '(' { '_' } else { c }).collect();

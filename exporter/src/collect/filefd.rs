@@ -1,5 +1,5 @@
-//! `/proc/sys/fs/file-nr` (fs/file_table.c): `1024	0	1631329`, open files and how many there may be. The number in
-//! between is always 0.
+//! `/proc/sys/fs/file-nr` (fs/file_table.c): `1024 0 1631329` with tabs in between, open files and how many there may
+//! be. The second is always 0.
 
 use super::fields::{count, words};
 use super::procfile::{ProcFile, Unreadable};

@@ -1,8 +1,8 @@
 //! Monitoring chips of `/sys/class/hwmon` (Documentation/hwmon/sysfs-interface.rst): temperatures, fans, voltages.
 //!
-//! `temp1_input`, `temp1_crit`, `temp1_label`: sensor `temp1` of this chip, its reading and its limit in thousandths of a
-//! degree, what it is. Old drivers have these files in the folder of the device. Which files there are is looked up when
-//! a chip comes or goes.
+//! `temp1_input`, `temp1_crit`, `temp1_label`: sensor `temp1` of this chip, its reading and its limit in thousandths of
+//! a degree, what it is. Old drivers have these files in the folder of the device. Which files there are is looked up
+//! when a chip comes or goes.
 
 mod chip;
 mod element;

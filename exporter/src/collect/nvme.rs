@@ -1,8 +1,8 @@
 //! NVMe controllers and their namespaces: `/sys/class/nvme` (drivers/nvme/host/sysfs.c).
 //!
-//! `nvme0/model` describes a controller, `nvme0/nvme0n1/size` a namespace. Asking `nuse` (Linux 6.8) asks the device, hence
-//! the watched threads. Bytes are node_exporter's: each count times the logical block size, also that of `size`, which
-//! the kernel gives in units of 512 bytes.
+//! `nvme0/model` describes a controller, `nvme0/nvme0n1/size` a namespace. Asking `nuse` (Linux 6.8) asks the device,
+//! hence the watched threads. Bytes are node_exporter's: each count times the logical block size, also that of `size`,
+//! which the kernel gives in units of 512 bytes.
 
 use std::path::Path;
 

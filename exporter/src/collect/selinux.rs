@@ -50,8 +50,8 @@ impl Collector for SeLinux {
 
 /// The mode that `SELINUX=` names last; disabled when it names none, as for libselinux.
 fn mode(config: &[u8]) -> f64 {
-    let values = config.split(|b| *b == b'\n').filter_map(|line| line.trim_ascii().strip_prefix(b"SELINUX="));
-    match values.last().unwrap_or_default().trim_ascii() {
+    let mut values = config.split(|b| *b == b'\n').filter_map(|line| line.trim_ascii().strip_prefix(b"SELINUX="));
+    match values.next_back().unwrap_or_default().trim_ascii() {
         b"enforcing" => 1.0,
         b"permissive" => 0.0,
         _ => DISABLED,

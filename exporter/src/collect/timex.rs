@@ -1,4 +1,4 @@
-//! The kernel's clock discipline by adjtimex(2): how far the clock is believed to be off, and whether it is synchronized.
+//! The kernel's clock discipline by adjtimex(2): how far the clock is believed to be off, and whether it is in step.
 
 use rustix::io::Errno;
 
