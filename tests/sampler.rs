@@ -118,7 +118,12 @@ fn a_sensor_that_hangs_costs_its_chip_alone() {
         let body = scrape(&kanary).1;
         ["one", "two"].map(|chip| temperature(&body, chip))
     };
-    assert_eq!(both(), [Some(40.0), Some(40.0)]);
+    // What a class holds is looked at twice. A reading is served again for a tenth of a second.
+    let pause = || std::thread::sleep(Duration::from_millis(150));
+    for _ in 0..2 {
+        assert_eq!(both(), [Some(40.0), Some(40.0)]);
+        pause();
+    }
 
     let hung = match HangingMount::new(&mount) {
         Ok(hung) => hung,
@@ -127,8 +132,7 @@ fn a_sensor_that_hangs_costs_its_chip_alone() {
     let file = class.join("one/temp1_input");
     symlink(mount.join("temp1_input"), class.join("new")).expect("a folder of the test");
     std::fs::rename(class.join("new"), &file).expect("a folder of the test");
-    // The reading before is served for a tenth of a second.
-    std::thread::sleep(Duration::from_millis(150));
+    pause();
     storm(&kanary, |body| assert!(temperature(body, "one").is_none(), "a reading nobody gave"));
     assert_eq!(both(), [None, Some(40.0)]);
     let threads = |body: &str| value(body, "process_threads").expect("kanary's threads");

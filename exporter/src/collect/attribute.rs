@@ -103,6 +103,7 @@ impl Attribute {
             Holds::Constant(known) => {
                 let text = CompactString::from(valid_utf8(bytes));
                 *known = Some(text.clone());
+                self.file.release();
                 Ok(Some(Value::Text(text)))
             }
         }

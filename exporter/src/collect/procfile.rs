@@ -161,6 +161,11 @@ impl ProcFile {
         Ok(self.last())
     }
 
+    /// Gives up what is kept between readings.
+    pub fn release(&mut self) {
+        *self = ProcFile { is_piece: self.is_piece, ..ProcFile::new(std::mem::take(&mut self.path)) };
+    }
+
     /// What the last reading gave.
     pub fn last(&self) -> Text<'_> {
         Text { path: &self.path, bytes: &self.buffer[..self.length] }
