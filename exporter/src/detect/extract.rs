@@ -9,7 +9,8 @@ use compact_str::CompactString;
 
 use super::engine::Engine;
 use super::episode::Key;
-use super::features::{self, Dimension, Feature, Only, Term, Transform};
+use super::feature::{Dimension, Feature, Only, Term, Transform};
+use super::features;
 use super::pace::{Advance, Pace};
 use crate::metric::Family;
 use crate::snapshot::{Histogram, Point, Samples, Snapshot, Value};

@@ -13,6 +13,7 @@ mod array;
 pub mod engine;
 pub mod episode;
 mod extract;
+mod feature;
 pub mod features;
 mod forest;
 mod host;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::episode::{KEEP, Key, score};
-use super::features::{self, Dimension};
+use super::feature::Dimension;
+use super::features;
 use super::host::Retrain;
 use super::slot::Slot;
 use crate::metric::{Family, anomaly};

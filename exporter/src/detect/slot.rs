@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::episode::{Change, Key, OPEN, Watch};
-use super::features::Bad;
+use super::feature::Bad;
 use super::host::{CLIP, SMOOTH};
 use super::level::Grain;
 use super::model::{Model, Verdict};

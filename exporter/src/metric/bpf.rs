@@ -10,5 +10,5 @@ families! {
          no_permission, busy, failed.")
         .labels(&["program", "hook", "verdict"]).budget(2, Per::Host);
     MAP_BYTES = Family::gauge("bpf", "kanary_bpf_map_bytes", "Kernel memory of a map of the kernel programs.")
-        .labels(&["map"]).budget(4, Per::Host);
+        .labels(&["map"]).budget(5, Per::Host);
 }
