@@ -12,6 +12,9 @@ use super::{ALL, Setup};
 use crate::bpf::Programs;
 use crate::config::{Config, Vars};
 
+#[path = "../../../tests/harness/fixtures.rs"]
+mod fixtures;
+
 /// Rows that read no file below the roots: kernel programs, kanary itself.
 const OWN: [&str; 3] = ["syscalls", "bpf", "self"];
 /// Rows whose values come from the living host whatever the files say: only their series count.
@@ -115,7 +118,8 @@ fn each_damaged_file_costs_its_collector_alone() {
     let Some(upstream) = upstream() else { return };
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("fixtures");
-    shell(&format!("cp -a {}/fixtures/. {} && chmod -R u+w {}", upstream.display(), root.display(), root.display()));
+    fixtures::unpack(&upstream.join("fixtures"), &root);
+    shell(&format!("chmod -R u+w {}", root.display()));
     let vars = settings(&upstream, &root);
     let sound = steady(&collect(&vars), &collect(&vars));
     assert!(sound.values().map(|(lines, _)| lines.len()).sum::<usize>() > 200, "{sound:?}");
